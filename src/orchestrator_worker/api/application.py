@@ -1,0 +1,103 @@
+"""The FastAPI application: routes, error handlers and middleware around given resources. No wiring
+of the core.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from fastapi import FastAPI, Request
+from slowapi import Limiter
+from slowapi.errors import RateLimitExceeded
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from orchestrator_worker.api.chat.endpoints import chat_router
+from orchestrator_worker.api.errors import JSONResponse, envelope, error_response
+from orchestrator_worker.api.health import health_router
+from orchestrator_worker.api.middleware import (
+    BodyLimit,
+    RequestContext,
+    SecurityHeaders,
+    trace_of,
+)
+from orchestrator_worker.api.models import models_router
+from orchestrator_worker.api.rate_limits import new_limiter, rate_limited
+from orchestrator_worker.config import Settings
+from orchestrator_worker.errors import OrchestratorError
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]
+
+
+def build_application(settings: Settings, lifespan: Lifespan) -> FastAPI:
+    """Return the application; `lifespan` yields its `resources` as state."""
+    limiter = new_limiter(settings.rate_limits)
+    middleware = [Middleware(RequestContext)]
+    if settings.api.security_headers:
+        middleware.append(Middleware(SecurityHeaders))
+    middleware.append(Middleware(BodyLimit, max_bytes=settings.api.max_request_body_bytes))
+    app = FastAPI(
+        title=settings.api.title,
+        version=settings.api.version,
+        lifespan=lifespan,
+        middleware=middleware,
+        redirect_slashes=False,
+    )
+    app.state.limiter = limiter
+    app.include_router(health_router())
+    app.include_router(models_router(limiter, settings.rate_limits.models))
+    app.include_router(chat_router(limiter, settings.rate_limits.chat_completions))
+    app.add_exception_handler(OrchestratorError, _failed)
+    app.add_exception_handler(RateLimitExceeded, rate_limited)
+    app.add_exception_handler(ClientDisconnect, _left)
+    app.add_exception_handler(
+        HTTPException, _http_error_handler(limiter, settings.rate_limits.default)
+    )
+    return app
+
+
+async def _failed(_request: Request, error: Exception) -> Response:
+    return error_response(error)
+
+
+async def _left(request: Request, _error: Exception) -> Response:
+    # The caller left while sending the body: nobody reads this, the log line does.
+    trace_of(request.scope).outcome = "client_disconnected"
+    return Response(status_code=499)
+
+
+def _http_error_handler(limiter: Limiter, rate: str) -> Callable[[Request, Exception], Any]:
+    """Return the handler of what the framework refuses: unknown paths (under the default limit),
+    wrong methods.
+    """
+
+    async def unknown_path(request: Request) -> Response:
+        return _envelope_of(request, 404)
+
+    limited = limiter.limit(rate)(unknown_path)
+
+    async def handle(request: Request, error: Exception) -> Response:
+        if not isinstance(error, HTTPException):
+            raise error
+        if error.status_code != 404:
+            return _envelope_of(request, error.status_code, error)
+        try:
+            return await limited(request=request)
+        except RateLimitExceeded as exceeded:
+            return await rate_limited(request, exceeded)
+
+    return handle
+
+
+def _envelope_of(request: Request, status: int, error: HTTPException | None = None) -> Response:
+    message = {
+        404: f"There is nothing at {request.scope['path']!r}.",
+        405: f"{request.method} is not allowed here.",
+    }.get(status, error.detail if error else "The request was refused.")
+    return JSONResponse(
+        envelope(message, "invalid_request_error", code=None),
+        status_code=status,
+        headers=dict(error.headers or {}) if error else None,
+    )

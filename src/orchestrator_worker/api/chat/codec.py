@@ -1,0 +1,133 @@
+"""Events of a run to OpenAI's chat completion objects: frames of a stream, or one object.
+
+The stream's grammar: a chunk with the role; chunks of text, progress and reasoning; a chunk with
+the finish reason; the usage chunk if asked for; `[DONE]`. A failure in mid-stream is one error
+frame and `[DONE]`. All chunks share id, model and time. Nothing here waits or sends.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from orchestrator_worker.api.chat.progress import for_people, for_programs
+from orchestrator_worker.api.chat.usage import orchestration_report, usage_object
+from orchestrator_worker.api.errors import error_body
+from orchestrator_worker.clock import unix_seconds
+from orchestrator_worker.ids import new_id
+from orchestrator_worker.orchestration.events import AnswerDelta, Event
+from orchestrator_worker.orchestration.run import Run
+
+DONE = b"data: [DONE]\n\n"
+HEARTBEAT = "working"
+"""Text of the comment that keeps proxies from closing a quiet stream."""
+
+_FINISH_REASONS = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "pause_turn": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+}
+
+
+def finish_reason(stop_reason: str | None) -> str:
+    """Return OpenAI's word for why an answer ended; clients refuse any other."""
+    return _FINISH_REASONS.get(stop_reason or "end_turn", "stop")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the caller asked to see besides the answer."""
+
+    usage_chunk: bool = False
+    """`stream_options.include_usage`."""
+    progress: bool = False
+    """Progress for programs."""
+    report: bool = False
+    """The `orchestration` report of all agents."""
+    reasoning: bool = True
+    """Progress for people, a setting of the team."""
+
+
+class Codec:
+    """Writes one completion."""
+
+    def __init__(self, run: Run, wanted: Wanted) -> None:
+        self._run = run
+        self._wanted = wanted
+        self._head = {
+            "id": new_id("chatcmpl"),
+            "created": unix_seconds(),
+            "model": run.request.team.model_id,
+        }
+        template = self._chunk({"content": ""})
+        # The hot path writes a text chunk as two constants around the JSON of its text.
+        self._before, self._after = _frame(template).split(b'"content":""')
+        self._before += b'"content":'
+
+    def first(self) -> bytes:
+        """Return the frame that opens a stream."""
+        return _frame(self._chunk({"role": "assistant", "content": ""}))
+
+    def frames(self, event: Event) -> Iterator[bytes]:
+        """Yield the frames of one event; mostly one or none."""
+        if isinstance(event, AnswerDelta):
+            yield self._before + orjson.dumps(event.text) + self._after
+            return
+        if self._wanted.reasoning and (line := for_people(event)):
+            yield _frame(self._chunk({"reasoning_content": line}))
+        if self._wanted.progress and (told := for_programs(event)):
+            yield _frame({**self._chunk({}), "orchestration": told})
+
+    def last(self) -> Iterator[bytes]:
+        """Yield the frames that close a stream whose run has finished."""
+        last = self._chunk({}, finish_reason(self._run.stop_reason))
+        report = {"orchestration": orchestration_report(self._run)} if self._wanted.report else {}
+        if self._wanted.usage_chunk:
+            usage = {**self._chunk(None), "usage": usage_object(self._run)}
+            yield _frame(last)
+            yield _frame({**usage, **report})
+        else:
+            yield _frame({**last, **report})
+        yield DONE
+
+    def failed(self, error: Exception) -> Iterator[bytes]:
+        """Yield the frames that close a stream whose run has failed."""
+        report = {"orchestration": orchestration_report(self._run)} if self._wanted.report else {}
+        yield _frame({**error_body(error), **report})
+        yield DONE
+
+    def completion(self, text: str) -> dict[str, Any]:
+        """Return the whole answer as one object."""
+        message = {"role": "assistant", "content": text, "refusal": None}
+        choice = {
+            "index": 0,
+            "message": message,
+            "logprobs": None,
+            "finish_reason": finish_reason(self._run.stop_reason),
+        }
+        body = {
+            **self._head,
+            "object": "chat.completion",
+            "choices": [choice],
+            "usage": usage_object(self._run),
+        }
+        if self._wanted.report:
+            body["orchestration"] = orchestration_report(self._run)
+        return body
+
+    def _chunk(self, delta: dict[str, Any] | None, finish: str | None = None) -> dict[str, Any]:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        return {
+            **self._head,
+            "object": "chat.completion.chunk",
+            "choices": [] if delta is None else [choice],
+        }
+
+
+def _frame(payload: dict[str, Any]) -> bytes:
+    return b"data: " + orjson.dumps(payload) + b"\n\n"

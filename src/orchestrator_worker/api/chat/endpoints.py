@@ -1,0 +1,88 @@
+"""The chat completion route: everything that can be refused is refused here, before anything is
+spent.
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from slowapi import Limiter
+from starlette.responses import Response
+
+from orchestrator_worker.api.chat.codec import Wanted
+from orchestrator_worker.api.chat.response import RunResponse
+from orchestrator_worker.api.chat.schemas import ChatCompletionRequest, parse_chat_request
+from orchestrator_worker.api.deps import CurrentPrincipal, CurrentResources
+from orchestrator_worker.api.middleware import trace_of
+from orchestrator_worker.errors import InvalidRequest
+from orchestrator_worker.orchestration.run import RunRequest
+
+ORCHESTRATION_HEADER = "x-orchestration"
+_KNOWN = frozenset({"progress", "usage"})
+
+
+async def chat_request(request: Request, principal: CurrentPrincipal) -> ChatCompletionRequest:
+    """Read and check the body, after its sender: an unknown caller learns nothing of the schema."""
+    return parse_chat_request(await request.body())
+
+
+def orchestration_wishes(request: Request) -> frozenset[str]:
+    """Return what the `X-Orchestration` header asks for.
+
+    Raises:
+        InvalidRequest: it asks for something that does not exist.
+    """
+    words = request.headers.get(ORCHESTRATION_HEADER, "").lower().split(",")
+    wishes = frozenset(word.strip() for word in words if word.strip())
+    if unknown := sorted(wishes - _KNOWN):
+        raise InvalidRequest(
+            f"X-Orchestration: {unknown[0]!r} is not one of {', '.join(sorted(_KNOWN))}.",
+            param="X-Orchestration",
+            code="invalid_value",
+        )
+    return wishes
+
+
+async def create_chat_completion(
+    request: Request,
+    principal: CurrentPrincipal,
+    body: Annotated[ChatCompletionRequest, Depends(chat_request)],
+    wishes: Annotated[frozenset[str], Depends(orchestration_wishes)],
+    resources: CurrentResources,
+) -> Response:
+    """Answer a conversation with a team of agents."""
+    team = resources.team(body.model)
+    run = RunRequest(
+        request_id=trace_of(request.scope).request_id,
+        principal=principal.subject,
+        team=team,
+        conversation=body.conversation(),
+        max_tokens=body.answer_cap,
+    )
+    wanted = Wanted(
+        usage_chunk=body.include_usage,
+        progress="progress" in wishes,
+        report="usage" in wishes,
+        reasoning=team.progress,
+    )
+    return RunResponse(resources.orchestrator, run, wanted, stream=bool(body.stream))
+
+
+def chat_router(limiter: Limiter, rate: str) -> APIRouter:
+    """Return the route under its rate limit."""
+    router = APIRouter(prefix="/v1/chat", tags=["chat"])
+    router.add_api_route(
+        "/completions",
+        limiter.limit(rate)(create_chat_completion),
+        methods=["POST"],
+        response_class=Response,
+        response_model=None,
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "application/json": {"schema": ChatCompletionRequest.model_json_schema()}
+                },
+            }
+        },
+    )
+    return router

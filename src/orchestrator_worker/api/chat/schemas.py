@@ -1,0 +1,200 @@
+"""The request body of a chat completion, as far as it has an effect here, and its way into the
+core.
+
+Keys that cannot change an answer are ignored, as OpenAI's own clients send many; keys that would
+change it and are not supported are refused by name, never dropped in silence.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, cast
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from orchestrator_worker.claude.client import Message
+from orchestrator_worker.errors import InvalidRequest
+from orchestrator_worker.orchestration.conversation import Conversation
+
+MAX_MESSAGES = 1000
+OPENING_TURN = "…"
+"""Stands before a history that begins with the assistant: the Messages API wants a user turn first.
+"""
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+
+class TextPart(_Wire):
+    """A piece of text."""
+
+    type: Literal["text"]
+    text: str
+
+
+Content = str | list[TextPart]
+
+
+class SystemMessage(_Wire):
+    """Instructions; `developer` is OpenAI's newer name for the same."""
+
+    role: Literal["system", "developer"]
+    content: Content
+
+
+class UserMessage(_Wire):
+    """A turn of the person."""
+
+    role: Literal["user"]
+    content: Content
+
+
+class AssistantMessage(_Wire):
+    """An earlier answer; `reasoning_content` that clients echo is dropped."""
+
+    role: Literal["assistant"]
+    content: Content | None = None
+    tool_calls: None = None
+
+
+ChatMessage = Annotated[SystemMessage | UserMessage | AssistantMessage, Field(discriminator="role")]
+
+
+class StreamOptions(_Wire):
+    """What a stream should carry besides the answer."""
+
+    include_usage: bool | None = None
+
+
+class ResponseFormat(_Wire):
+    """Only plain text for now."""
+
+    type: Literal["text"]
+
+
+_UNSUPPORTED = (
+    "tools",
+    "functions",
+    "stop",
+    "audio",
+    "web_search_options",
+    "prediction",
+    "logit_bias",
+    "top_logprobs",
+)
+
+
+class ChatCompletionRequest(_Wire):
+    """The body of POST /v1/chat/completions."""
+
+    model: str = Field(description="A served model; GET /v1/models lists them.")
+    messages: list[ChatMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_completion_tokens: int | None = Field(
+        default=None, ge=1, description="Cap on the final answer; wins over max_tokens."
+    )
+    max_tokens: int | None = Field(default=None, ge=1, description="Cap on the final answer.")
+    n: Literal[1] | None = None
+    temperature: float | None = Field(
+        default=None, ge=0, le=2, description="Accepted without effect: Claude takes none."
+    )
+    top_p: float | None = Field(
+        default=None, ge=0, le=1, description="Accepted without effect: Claude takes none."
+    )
+    response_format: ResponseFormat | None = None
+    logprobs: Literal[False] | None = None
+    modalities: list[Literal["text"]] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unsupported(cls, body: Any) -> Any:
+        fields: Mapping[str, Any] = (
+            cast("Mapping[str, Any]", body) if isinstance(body, Mapping) else dict[str, Any]()
+        )
+        for name in _UNSUPPORTED:
+            if fields.get(name):
+                raise InvalidRequest(
+                    f"{name!r} is not supported.", param=name, code="unsupported_parameter"
+                )
+        return cast("Any", body)
+
+    @model_validator(mode="after")
+    def _ends_with_a_question(self) -> Self:
+        if not self.conversation().messages:
+            raise InvalidRequest("'messages' holds no text to answer.", param="messages")
+        if self.messages[-1].role == "assistant":
+            raise InvalidRequest(
+                "The last message must not be the assistant's: it cannot be continued.",
+                param="messages",
+            )
+        return self
+
+    @property
+    def answer_cap(self) -> int | None:
+        """The caller's cap on the final answer, in tokens."""
+        return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether the stream ends with a usage chunk."""
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+    def conversation(self) -> Conversation:
+        """Return the messages as the core knows them: instructions apart, turns alternating, no
+        blank text.
+        """
+        system: list[str] = []
+        turns: list[Message] = []
+        for message in self.messages:
+            texts = _texts(message.content)
+            if not texts:
+                continue
+            if isinstance(message, SystemMessage):
+                system += texts
+            elif turns and turns[-1].role == message.role:
+                turns[-1] = Message(message.role, (*turns[-1].content, *texts))
+            else:
+                turns.append(Message(message.role, texts))
+        if turns and turns[0].role == "assistant":
+            turns.insert(0, Message("user", (OPENING_TURN,)))
+        return Conversation(tuple(system), tuple(turns))
+
+
+def _texts(content: Content | None) -> tuple[str, ...]:
+    pieces = [content or ""] if not isinstance(content, list) else [part.text for part in content]
+    return tuple(piece for piece in pieces if piece.strip())
+
+
+def parse_chat_request(body: bytes) -> ChatCompletionRequest:
+    """Return the checked request.
+
+    Raises:
+        InvalidRequest: the body is not JSON (NaN and lone surrogates are not), or a field is wrong;
+            names the field.
+    """
+    try:
+        decoded = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"The body is not valid JSON: {error}.") from error
+    try:
+        return ChatCompletionRequest.model_validate(decoded)
+    except ValidationError as error:
+        raise _invalid(error) from error
+
+
+def _invalid(error: ValidationError) -> InvalidRequest:
+    mistake = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    # Union members show up in the location by type or role; only names and indexes mean something
+    # to callers.
+    param = ".".join(
+        str(part)
+        for part in mistake["loc"]
+        if isinstance(part, int) or (part.islower() and part not in _UNION_MEMBERS)
+    )
+    if not param:
+        return InvalidRequest("The body must be a JSON object with 'model' and 'messages'.")
+    return InvalidRequest(f"{param}: {mistake['msg']}.", param=param, code="invalid_value")
+
+
+_UNION_MEMBERS = frozenset({"system", "developer", "user", "assistant", "str"})

@@ -1,0 +1,108 @@
+"""Puts the service together: the only place that picks concrete classes. The lifespan owns what
+lives long.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from sse_starlette.sse import AppStatus
+
+from orchestrator_worker.api.application import build_application
+from orchestrator_worker.api.deps import Resources
+from orchestrator_worker.auth.signing import token_signer
+from orchestrator_worker.claude.anthropic_client import AnthropicClient
+from orchestrator_worker.claude.client import ClaudeClient
+from orchestrator_worker.claude.ledger import Ledger, LogLedger
+from orchestrator_worker.claude.metering import MeteredClient
+from orchestrator_worker.claude.retry import RetryingClient, RetryPolicy
+from orchestrator_worker.claude.tracing import TracedClient
+from orchestrator_worker.clock import unix_seconds
+from orchestrator_worker.config import Settings
+from orchestrator_worker.errors import ConfigurationError, UpstreamError
+from orchestrator_worker.orchestration.orchestrator import Orchestrator
+from orchestrator_worker.simulator.server import EmbeddedSimulator
+from orchestrator_worker.teams.loader import load_teams
+from orchestrator_worker.teams.team import Team
+
+MODEL_CHECK_SECONDS = 5.0
+_log = structlog.stdlib.get_logger("orchestrator_worker.app")
+
+
+def create_app(settings: Settings, retry: RetryPolicy | None = None) -> FastAPI:
+    """Return the service for these settings.
+
+    Raises:
+        ConfigurationError: the teams or the token secret are not usable.
+    """
+    teams = load_teams(settings)
+    signer = token_signer(settings)
+    retry_policy = retry or RetryPolicy()
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[dict[str, Any]]:
+        # Streams end by themselves within the server's grace; sse-starlette would cut them at
+        # SIGTERM.
+        AppStatus.disable_automatic_graceful_drain()
+        async with AsyncExitStack() as stack:
+            upstream = await _open_upstream(settings, stack)
+            await _check_models(upstream, teams)
+            claude = claude_chain(upstream, LogLedger(), retry_policy)
+            resources = Resources(
+                orchestrator=Orchestrator(claude),
+                teams=teams,
+                tokens=signer,
+                upstream=upstream,
+                started_at=unix_seconds(),
+            )
+            yield {"resources": resources}
+
+    return build_application(settings, lifespan)
+
+
+def claude_chain(client: ClaudeClient, ledger: Ledger, retry: RetryPolicy) -> ClaudeClient:
+    """Return the client inside its wrappers, one concern each.
+
+    Retry stands outermost, so that all inside it see single attempts: every attempt is metered and
+    carries its own number upstream. The breaker, the concurrency limit and the budget belong
+    between retry and metering, in this order: no slot is held while retry sleeps, and no money is
+    reserved while waiting for a slot.
+    """
+    return RetryingClient(MeteredClient(TracedClient(client), ledger), retry)
+
+
+async def _open_upstream(settings: Settings, stack: AsyncExitStack) -> AnthropicClient:
+    key = settings.claude.api_key
+    base_url = settings.claude.base_url
+    if settings.simulated:
+        simulator = await stack.enter_async_context(EmbeddedSimulator())
+        base_url = simulator.url
+        _log.warning("simulated", reason="ANTHROPIC_API_KEY is not set", upstream=base_url)
+    client = AnthropicClient(
+        api_key=key.get_secret_value() if key else "none",
+        base_url=base_url,
+        trust_proxies=not settings.simulated,
+    )
+    stack.push_async_callback(client.close)
+    return client
+
+
+async def _check_models(client: AnthropicClient, teams: dict[str, Team]) -> None:
+    """Warn about models that are about to go, and refuse to start on one that is gone.
+
+    Best effort: a server without a models endpoint, or none at all, is no reason not to start.
+    """
+    members = [(t, m) for t in teams.values() for m in (t.lead, t.worker, t.synthesizer)]
+    try:
+        async with asyncio.timeout(MODEL_CHECK_SECONDS):
+            for model in sorted({member.model for _, member in members}):
+                status = await client.model_status(model)
+                if status.lifecycle == "retired":
+                    raise ConfigurationError(f"the model {model!r} is retired; configure another")
+                if status.lifecycle == "deprecated":
+                    _log.warning("model_deprecated", model=model, retires_at=status.retires_at)
+    except (UpstreamError, TimeoutError) as error:
+        _log.warning("models_not_checked", reason=type(error).__name__)

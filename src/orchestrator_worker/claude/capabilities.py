@@ -1,0 +1,64 @@
+"""What each Claude model accepts in a request.
+
+A dated table from Anthropic's model documentation (November 2026): sending a field that a model
+does not know is a 400. Unknown models, which includes every other server behind ANTHROPIC_BASE_URL,
+get the plainest request.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator_worker.claude.client import Effort
+
+_DELIBERATE: frozenset[Effort] = frozenset(("high", "xhigh", "max"))
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """The optional parts of the Messages API one model takes."""
+
+    max_output_tokens: int = 64_000
+    effort: bool = False
+    adaptive_thinking: bool = False
+    without_thinking: Mapping[str, Any] | None = None
+    """What to send so that it writes at once. None: nothing needs to be, or can be, sent."""
+    eager_input_streaming: bool = True
+
+    def thinking(self, effort: Effort | None) -> Mapping[str, Any] | None:
+        """Return the `thinking` field for this effort: adaptive from high on, else as little as the
+        model allows.
+        """
+        if effort is None:
+            return None
+        if effort in _DELIBERATE:
+            return {"type": "adaptive"} if self.adaptive_thinking else None
+        return self.without_thinking
+
+
+_DISABLED = {"type": "disabled"}
+_LARGE = 128_000
+
+# First match wins, so longer prefixes stand first.
+_BY_PREFIX: tuple[tuple[str, Capabilities], ...] = (
+    ("claude-fable-5", Capabilities(_LARGE, effort=True, adaptive_thinking=True)),
+    ("claude-opus-5-5", Capabilities(_LARGE, effort=True, adaptive_thinking=True)),
+    ("claude-sonnet-5-5", Capabilities(_LARGE, True, True, {"type": "between_tools"})),
+    ("claude-haiku-5-5", Capabilities(_LARGE, True, True, _DISABLED)),
+    ("claude-opus-5", Capabilities(_LARGE, True, True, _DISABLED)),
+    ("claude-sonnet-5", Capabilities(_LARGE, True, True, _DISABLED)),
+    ("claude-opus-4-5", Capabilities(effort=True)),
+    ("claude-opus-4", Capabilities(_LARGE, effort=True, adaptive_thinking=True)),
+    ("claude-sonnet-4-6", Capabilities(_LARGE, effort=True, adaptive_thinking=True)),
+    ("claude-", Capabilities()),
+)
+
+_UNKNOWN = Capabilities(max_output_tokens=_LARGE, eager_input_streaming=False)
+
+
+def capabilities_of(model: str) -> Capabilities:
+    """Return what `model` accepts; the plainest request for one the table does not know."""
+    for prefix, capabilities in _BY_PREFIX:
+        if model.startswith(prefix):
+            return capabilities
+    return _UNKNOWN

@@ -1,0 +1,143 @@
+"""What the service asks of Claude: the `ClaudeClient` Protocol and the words on both sides of it.
+
+Owns the call, the events of its answer and nothing of the wire: encoding lives in `wire.py`, HTTP
+in `anthropic_client.py`. Above it stand the orchestration's lead, workers and synthesizer; below it
+only `usage.py` and `ledger.py`. Every wrapper (retry, metering, tracing …) is itself a
+`ClaudeClient` and has one.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from orchestrator_worker.claude.ledger import Ledger, Role
+from orchestrator_worker.claude.usage import Usage
+
+Effort = Literal["low", "medium", "high", "xhigh", "max"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation; `content` is text blocks, none of them blank."""
+
+    role: Literal["user", "assistant"]
+    content: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool the model may call; its input streams as it is written (`eager_input_streaming`),
+    unvalidated.
+    """
+
+    name: str
+    description: str
+    input_schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CallOrigin:
+    """On whose behalf a call is made; goes to the log and the ledger, never to Claude."""
+
+    run_id: str
+    request_id: str
+    principal: str
+    role: Role
+    subtask_id: str | None = None
+    subtask_title: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One question to Claude."""
+
+    model: str
+    max_tokens: int
+    messages: tuple[Message, ...]
+    origin: CallOrigin
+    ledger: Ledger
+    """The run's own account of attempts, besides the process-wide ledger."""
+    deadline: float
+    """Instant on the loop's clock after which no retry may start."""
+    system: tuple[str, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    output_schema: Mapping[str, Any] | None = None
+    effort: Effort | None = None
+    """How much the model deliberates: high and above think before they write. None: the model's own
+    default.
+    """
+    attempt: int = 1
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class MessageStarted:
+    """Claude has taken the call; comes again when an attempt is retried before its first delta."""
+
+    upstream_id: str
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """A piece of the answer's text; never empty."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingDelta:
+    """The model is thinking; a sign of life without text."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUseStarted:
+    """A tool call begins; its input follows in `ToolInputDelta`s."""
+
+    tool_use_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolInputDelta:
+    """A piece of the current tool call's JSON input, cut anywhere."""
+
+    partial_json: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageStopped:
+    """The answer is complete. A stream that ends without this has failed."""
+
+    stop_reason: str
+    usage: Usage
+
+
+StreamEvent = (
+    MessageStarted | TextDelta | ThinkingDelta | ToolUseStarted | ToolInputDelta | MessageStopped
+)
+
+
+class ClaudeClient(Protocol):
+    """Somebody who can put a call to Claude."""
+
+    def stream(self, call: Call) -> AbstractAsyncContextManager[AsyncIterator[StreamEvent]]:
+        """Open the call; leaving the block closes its connection at once.
+
+        Raises:
+            UpstreamError: on entering or while iterating; nothing else comes from upstream.
+        """
+        ...
+
+
+class UpstreamProbe(Protocol):
+    """Somebody who can tell whether Claude can be reached."""
+
+    async def probe(self) -> None:
+        """Return when Claude answers and takes our key.
+
+        Raises:
+            UpstreamError: it does not.
+        """
+        ...

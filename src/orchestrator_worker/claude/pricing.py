@@ -1,0 +1,35 @@
+"""What tokens cost, in USD.
+
+The table is genai-prices' dated one, bundled with that package: it knows cache prices, tiers and
+models, and is read from disk, never from the network. A model it does not know costs None
+(unknown), never zero.
+"""
+
+from decimal import Decimal
+
+from genai_prices import Usage as PricedUsage
+from genai_prices import calc_price
+
+from orchestrator_worker.claude.usage import Usage
+
+
+def cost_usd(model: str, usage: Usage) -> Decimal | None:
+    """Return what one call to `model` costs, or None when its price is unknown.
+
+    Prices can step with the size of one call's prompt (Haiku 5.5 above 100k tokens), so sum the
+    costs of calls; never price the sum of their tokens.
+    """
+    try:
+        price = calc_price(
+            PricedUsage(
+                input_tokens=usage.total_input_tokens,
+                output_tokens=usage.output_tokens,
+                cache_read_tokens=usage.cache_read_input_tokens,
+                cache_write_tokens=usage.cache_creation_input_tokens,
+            ),
+            model,
+            provider_id="anthropic",
+        )
+    except LookupError:
+        return None
+    return price.total_price

@@ -1,0 +1,202 @@
+"""The Messages API's wire form: a `Call` to request bytes, stream bytes to `StreamEvent`s. No HTTP
+here.
+
+Shapes are those of `anthropic.types` (SDK 2.x, API version 2026-10-21); a contract test compares
+both ways.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import orjson
+
+from orchestrator_worker.claude.capabilities import Capabilities
+from orchestrator_worker.claude.client import (
+    Call,
+    Message,
+    MessageStarted,
+    MessageStopped,
+    StreamEvent,
+    TextDelta,
+    ThinkingDelta,
+    Tool,
+    ToolInputDelta,
+    ToolUseStarted,
+)
+from orchestrator_worker.claude.usage import Usage
+from orchestrator_worker.errors import UpstreamError, UpstreamFault
+
+
+def encode(call: Call, capabilities: Capabilities) -> bytes:
+    """Return the request body: what `call` asks, in the fields its model accepts."""
+    body: dict[str, Any] = {
+        "model": call.model,
+        "max_tokens": min(call.max_tokens, capabilities.max_output_tokens),
+        "stream": True,
+        "messages": [_message(message) for message in call.messages],
+    }
+    if call.system:
+        body["system"] = [_text(text) for text in call.system]
+    if call.tools:
+        body["tools"] = [_tool(tool, capabilities) for tool in call.tools]
+        body["tool_choice"] = {"type": "auto"}
+    if output_config := _output_config(call, capabilities):
+        body["output_config"] = output_config
+    if thinking := capabilities.thinking(call.effort):
+        body["thinking"] = thinking
+    return orjson.dumps(body)
+
+
+def _text(text: str) -> dict[str, str]:
+    return {"type": "text", "text": text}
+
+
+def _message(message: Message) -> dict[str, Any]:
+    return {"role": message.role, "content": [_text(text) for text in message.content]}
+
+
+def _tool(tool: Tool, capabilities: Capabilities) -> dict[str, Any]:
+    encoded: dict[str, Any] = {
+        "name": tool.name,
+        "description": tool.description,
+        "input_schema": tool.input_schema,
+    }
+    if capabilities.eager_input_streaming:
+        encoded["eager_input_streaming"] = True
+    return encoded
+
+
+def _output_config(call: Call, capabilities: Capabilities) -> dict[str, Any]:
+    config: dict[str, Any] = {}
+    if call.effort is not None and capabilities.effort:
+        config["effort"] = call.effort
+    if call.output_schema is not None:
+        config["format"] = {"type": "json_schema", "schema": call.output_schema}
+    return config
+
+
+async def data_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Split a server-sent event stream into the payloads of its `data:` lines.
+
+    The API writes each event's data on one line and repeats the event's name inside it, so `event:`
+    lines and comments are skipped. Safe at every split point; LF and CRLF.
+    """
+    pending = b""
+    async for chunk in chunks:
+        lines = (pending + chunk).split(b"\n")
+        pending = lines.pop()
+        for line in lines:
+            if line.startswith(b"data:"):
+                yield line[5:].strip()
+
+
+class StreamDecoder:
+    """Turns one stream's payloads into events and remembers the usage they report."""
+
+    def __init__(self) -> None:
+        self._usage = Usage()
+        self._stop_reason: str | None = None
+        self.complete = False
+        """True once `message_stop` has come; a stream that ends before that is truncated."""
+        self._readers: dict[str, Callable[[dict[str, Any]], StreamEvent | None]] = {
+            "content_block_delta": self._delta,
+            "content_block_start": self._block_start,
+            "message_start": self._message_start,
+            "message_delta": self._message_delta,
+            "message_stop": self._message_stop,
+            "error": self._error,
+        }
+
+    def decode(self, payload: bytes) -> StreamEvent | None:
+        """Return the event of one payload; None for pings and kinds this version does not know.
+
+        Raises:
+            UpstreamError: the payload is an error event, or is not the Messages API.
+        """
+        try:
+            event = orjson.loads(payload)
+            reader = self._readers.get(event["type"])
+            return None if reader is None else reader(event)
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise UpstreamError(UpstreamFault.MALFORMED) from error
+
+    def _message_start(self, event: dict[str, Any]) -> StreamEvent:
+        message = event["message"]
+        self._usage = Usage().updated(message.get("usage") or {})
+        return MessageStarted(str(message.get("id", "")), self._usage)
+
+    def _block_start(self, event: dict[str, Any]) -> StreamEvent | None:
+        block = event["content_block"]
+        if block["type"] == "tool_use":
+            return ToolUseStarted(block["id"], block["name"])
+        if block["type"] == "text" and block.get("text"):
+            return TextDelta(block["text"])
+        return None
+
+    def _delta(self, event: dict[str, Any]) -> StreamEvent | None:
+        delta = event["delta"]
+        kind = delta["type"]
+        if kind == "text_delta":
+            return TextDelta(delta["text"]) if delta["text"] else None
+        if kind == "input_json_delta":
+            return ToolInputDelta(delta["partial_json"]) if delta["partial_json"] else None
+        return ThinkingDelta() if kind == "thinking_delta" else None
+
+    def _message_delta(self, event: dict[str, Any]) -> None:
+        self._usage = self._usage.updated(event.get("usage") or {})
+        self._stop_reason = event["delta"].get("stop_reason") or self._stop_reason
+
+    def _message_stop(self, _event: dict[str, Any]) -> StreamEvent:
+        if self._stop_reason is None:
+            raise UpstreamError(UpstreamFault.TRUNCATED)
+        self.complete = True
+        return MessageStopped(self._stop_reason, self._usage)
+
+    def _error(self, event: dict[str, Any]) -> None:
+        raise upstream_error(200, event["error"].get("type"))
+
+
+_FAULT_BY_TYPE = {
+    "overloaded_error": UpstreamFault.OVERLOADED,
+    "rate_limit_error": UpstreamFault.RATE_LIMITED,
+    "api_error": UpstreamFault.SERVER_ERROR,
+    "timeout_error": UpstreamFault.SERVER_ERROR,
+    "authentication_error": UpstreamFault.AUTHENTICATION,
+    "permission_error": UpstreamFault.AUTHENTICATION,
+    "billing_error": UpstreamFault.SPEND_LIMIT,
+}
+
+_FAULT_BY_STATUS = {
+    401: UpstreamFault.AUTHENTICATION,
+    402: UpstreamFault.SPEND_LIMIT,
+    403: UpstreamFault.AUTHENTICATION,
+    408: UpstreamFault.SERVER_ERROR,
+    409: UpstreamFault.SERVER_ERROR,
+    429: UpstreamFault.RATE_LIMITED,
+    529: UpstreamFault.OVERLOADED,
+}
+
+_SPEND_LIMIT_CODES = {"enforced_spend_limit_reached", "contract_spend_limit_reached"}
+
+
+def upstream_error(
+    status: int,
+    error_type: str | None,
+    *,
+    error_code: str | None = None,
+    retry_after_seconds: float | None = None,
+) -> UpstreamError:
+    """Return the error for an answer's status and `error.type`; inside a stream (status 200) only
+    the type speaks.
+    """
+    fault = _FAULT_BY_STATUS.get(status) or _FAULT_BY_TYPE.get(error_type or "")
+    if error_code in _SPEND_LIMIT_CODES:
+        fault = UpstreamFault.SPEND_LIMIT
+    if fault is None:
+        fault = UpstreamFault.SERVER_ERROR if status >= 500 else UpstreamFault.REJECTED
+    return UpstreamError(
+        fault,
+        upstream_status=status,
+        upstream_type=error_type,
+        retry_after_seconds=retry_after_seconds,
+    )

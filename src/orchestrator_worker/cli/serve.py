@@ -1,0 +1,66 @@
+"""`orchestrator-worker serve`: the HTTP server around the application, and what goes wrong before
+it listens.
+"""
+
+import socket
+
+import structlog
+import uvicorn
+
+from orchestrator_worker.app import create_app
+from orchestrator_worker.config import Settings, load_settings
+from orchestrator_worker.errors import ConfigurationError
+from orchestrator_worker.observability.logging import configure_logging
+
+GRACE_SECONDS = 30
+"""How long streams may go on after SIGTERM before they are cut."""
+BACKLOG = 2048
+
+
+def serve() -> int:
+    """Serve until a signal ends it; returns the exit code.
+
+    Raises:
+        ConfigurationError: a setting or a team file is wrong, or the port cannot be had.
+    """
+    settings = load_settings()
+    configure_logging(settings.log.level, settings.log.format)
+    app = create_app(settings)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http="httptools",  # h11 accepts requests that smuggle a second one behind a proxy
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+    )
+    with _listen(settings) as listener:
+        host, port = listener.getsockname()[:2]
+        structlog.stdlib.get_logger(__name__).info(
+            "listening", url=f"http://{host}:{port}", environment=settings.environment
+        )
+        server.run(sockets=[listener])
+    return 0 if server.started else 1
+
+
+def _listen(settings: Settings) -> socket.socket:
+    host, port = settings.api.host, settings.api.port
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ConfigurationError(f"API_HOST: {host!r} is not an address ({error})") from error
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(
+            f"API_PORT: cannot listen on {host}:{port} ({error.strerror})"
+        ) from error
+    return listener

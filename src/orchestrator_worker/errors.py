@@ -1,0 +1,201 @@
+"""Every error this service raises on purpose, as one tree.
+
+    OrchestratorError
+    ├── InvalidRequest          400  the caller's request cannot be served as it stands
+    │   ├── ModelNotFound       404  no such served model
+    │   └── RequestTooLarge     413  the body passes MAX_REQUEST_BODY_SIZE
+    ├── NotAuthenticated        401  no bearer token, or one that does not hold
+    ├── UpstreamError           502  Claude answered with an error, or not at all (see
+        `UpstreamFault`)
+    ├── AllWorkersFailed        502  a plan ran and nothing came back
+    ├── PhaseTimeout            504  a phase passed its deadline with nothing to show
+    └── ConfigurationError       –   the service must not start
+
+A leaf: imports nothing of ours. `api/errors.py` turns these into HTTP; nothing else does. No
+message holds text that came from upstream, since it may quote the prompt.
+"""
+
+from enum import StrEnum
+
+
+class OrchestratorError(Exception):
+    """Root of the tree; `status`, `type` and `code` are what the caller sees in OpenAI's error
+    envelope.
+    """
+
+    status: int = 500
+    type: str = "server_error"
+    code: str | None = "internal_error"
+    param: str | None = None
+    retry_after_seconds: float | None = None
+    """When a retry may succeed. None: unknown."""
+
+
+class ConfigurationError(OrchestratorError):
+    """The settings or a team's files are wrong; one problem per line, each naming its variable or
+    file.
+    """
+
+
+class InvalidRequest(OrchestratorError):
+    """The caller must change the request; `param` names the field, dotted."""
+
+    status = 400
+    type = "invalid_request_error"
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+
+
+class ModelNotFound(InvalidRequest):
+    """No team serves this model id."""
+
+    status = 404
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"The model {model!r} does not exist here; GET /v1/models lists the models.",
+            param="model",
+            code="model_not_found",
+        )
+
+
+class RequestTooLarge(InvalidRequest):
+    """The body is longer than the service accepts."""
+
+    status = 413
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(
+            f"The request body is larger than {limit_bytes} bytes.", code="request_too_large"
+        )
+
+
+class NotAuthenticated(OrchestratorError):
+    """One text for every reason, so that a forger learns nothing from it."""
+
+    status = 401
+    type = "authentication_error"
+    code = "invalid_api_key"
+
+    def __init__(self) -> None:
+        super().__init__("A valid bearer token is needed: send 'Authorization: Bearer <token>'.")
+
+
+class UpstreamFault(StrEnum):
+    """What went wrong between us and Claude, in the terms that decide what happens next."""
+
+    OVERLOADED = "overloaded"
+    RATE_LIMITED = "rate_limited"
+    SERVER_ERROR = "server_error"
+    CONNECTION = "connection"
+    TRUNCATED = "truncated"
+    """The stream ended, cleanly or not, before `message_stop`."""
+    SILENT = "silent"
+    """Nothing but pings for longer than the idle limit."""
+    MALFORMED = "malformed"
+    """Bytes that are not the Messages API."""
+    SPEND_LIMIT = "spend_limit"
+    """429 without retry-after that lasts until the limit is raised."""
+    AUTHENTICATION = "authentication"
+    """Our key is refused. Never the caller's 401."""
+    REJECTED = "rejected"
+    """A 4xx that a retry cannot mend."""
+
+
+_RETRYABLE = {
+    UpstreamFault.OVERLOADED,
+    UpstreamFault.RATE_LIMITED,
+    UpstreamFault.SERVER_ERROR,
+    UpstreamFault.CONNECTION,
+    UpstreamFault.TRUNCATED,
+    UpstreamFault.MALFORMED,
+}
+
+_UPSTREAM_ANSWERS: dict[UpstreamFault, tuple[int, str, str, str]] = {
+    UpstreamFault.OVERLOADED: (
+        503,
+        "server_error",
+        "overloaded",
+        "The model provider is overloaded.",
+    ),
+    UpstreamFault.RATE_LIMITED: (
+        429,
+        "rate_limit_error",
+        "rate_limit_exceeded",
+        "The model provider's rate limit is reached.",
+    ),
+    UpstreamFault.SPEND_LIMIT: (
+        429,
+        "insufficient_quota",
+        "insufficient_quota",
+        "The service's spend limit at the model provider is reached.",
+    ),
+    UpstreamFault.AUTHENTICATION: (
+        502,
+        "server_error",
+        "upstream_auth",
+        "The model provider refuses this service's key.",
+    ),
+    UpstreamFault.SILENT: (
+        504,
+        "server_error",
+        "timeout",
+        "The model provider stopped answering.",
+    ),
+}
+
+
+class UpstreamError(OrchestratorError):
+    """Claude answered with an error, broke off, or could not be reached."""
+
+    def __init__(
+        self,
+        fault: UpstreamFault,
+        *,
+        upstream_status: int | None = None,
+        upstream_type: str | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        self.status, self.type, self.code, message = _UPSTREAM_ANSWERS.get(
+            fault, (502, "server_error", "upstream_error", "The model provider's answer failed.")
+        )
+        super().__init__(message)
+        self.fault = fault
+        self.upstream_status = upstream_status
+        self.upstream_type = upstream_type
+        self.retry_after_seconds = retry_after_seconds
+
+    @property
+    def retryable(self) -> bool:
+        """True when the same call may succeed a moment later."""
+        return self.fault in _RETRYABLE
+
+
+class AllWorkersFailed(OrchestratorError):
+    """Every subtask of a plan failed, so there is nothing true to answer with."""
+
+    status = 502
+    code = "upstream_error"
+
+    def __init__(self, subtasks: int) -> None:
+        super().__init__(
+            f"All {subtasks} subtasks failed; no answer was made up in their place."
+            if subtasks > 1
+            else "The only subtask failed; no answer was made up in its place."
+        )
+        self.subtasks = subtasks
+
+
+class PhaseTimeout(OrchestratorError):
+    """A phase passed its deadline before anything could be shown for it."""
+
+    status = 504
+    code = "timeout"
+
+    def __init__(self, phase: str, timeout_seconds: float) -> None:
+        super().__init__(f"The {phase} phase did not finish within {timeout_seconds:g} seconds.")
+        self.phase = phase
+        self.timeout_seconds = timeout_seconds

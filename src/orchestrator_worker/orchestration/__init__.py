@@ -1,0 +1,1 @@
+"""One run: a request in, events out. Pure asyncio: no web framework, no Anthropic types."""

@@ -1,0 +1,28 @@
+"""What the caller said, as every agent of a run receives it."""
+
+from dataclasses import dataclass
+
+from orchestrator_worker.claude.client import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """The caller's instructions and history; starts and ends with a user turn."""
+
+    system: tuple[str, ...]
+    """The caller's system and developer messages, in order; may be empty."""
+    messages: tuple[Message, ...]
+
+    def with_turn(self, text: str) -> tuple[Message, ...]:
+        """Return the messages with `text` as one more block of the last user turn.
+
+        Everything before that block stays byte for byte the same, which is what lets workers share
+        a cached prefix.
+        """
+        *history, last = self.messages
+        return (*history, Message("user", (*last.content, text)))
+
+    @property
+    def last_request(self) -> str:
+        """The text of the last user turn."""
+        return "\n\n".join(self.messages[-1].content)

@@ -1,0 +1,110 @@
+"""What happens inside a run, in the order it happens: the one language of everything that shows
+runs.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from orchestrator_worker.orchestration.gate import Repair
+from orchestrator_worker.orchestration.plan import Subtask
+from orchestrator_worker.orchestration.results import Result
+
+ChosenRoute = Literal["direct", "delegated"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """Always the first event."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeadStarted:
+    """Claude has taken the lead's call: an early upstream failure is ruled out."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteDecided:
+    """The lead has begun to answer or to plan; comes twice if it wrote text before its plan."""
+
+    route: ChosenRoute
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerDelta:
+    """A piece of the answer; never empty."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SubtaskPlanned:
+    """A subtask has passed the gate."""
+
+    index: int
+    """From 1, in plan order."""
+    subtask: Subtask
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRepaired:
+    """The gate changed or dropped something."""
+
+    repair: Repair
+
+
+@dataclass(frozen=True, slots=True)
+class PlanClosed:
+    """No further subtask will come."""
+
+    subtasks: tuple[Subtask, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStarted:
+    """A worker has been sent."""
+
+    subtask: Subtask
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFinished:
+    """A subtask has come to its end, good or bad."""
+
+    result: Result
+    finished: int
+    """Subtasks that have ended so far, this one included."""
+    planned: int
+    """Subtasks admitted so far; final once the plan is closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SynthesisStarted:
+    """The answer is being written from the results."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """The answer is complete; always the last event of a run that did not fail."""
+
+    stop_reason: str
+    """As in the Messages API; `max_tokens` also when a deadline cut the text."""
+
+
+Event = (
+    RunStarted
+    | LeadStarted
+    | RouteDecided
+    | AnswerDelta
+    | SubtaskPlanned
+    | PlanRepaired
+    | PlanClosed
+    | WorkerStarted
+    | WorkerFinished
+    | SynthesisStarted
+    | RunFinished
+)

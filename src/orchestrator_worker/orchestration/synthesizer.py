@@ -1,0 +1,86 @@
+"""The synthesizer: results in, the answer streamed out, and nothing missing without being named."""
+
+from collections.abc import Iterable
+
+from orchestrator_worker.claude.client import Call, ClaudeClient, MessageStopped, TextDelta
+from orchestrator_worker.clock import loop_time
+from orchestrator_worker.orchestration.deadlines import IdleLimit
+from orchestrator_worker.orchestration.events import AnswerDelta, SynthesisStarted
+from orchestrator_worker.orchestration.results import Result, Succeeded, as_data, gaps
+from orchestrator_worker.orchestration.run import Run
+
+
+class SynthesizerAgent:
+    """Writes the answer of one run; what it has written can be read when a deadline interrupts."""
+
+    def __init__(self, claude: ClaudeClient, run: Run) -> None:
+        self._claude = claude
+        self._run = run
+        self._pieces: list[str] = []
+
+    @property
+    def wrote(self) -> bool:
+        """True once text has gone to the caller."""
+        return bool(self._pieces)
+
+    async def write(self, results: tuple[Result, ...]) -> str:
+        """Stream the answer and return why it stopped.
+
+        Raises:
+            UpstreamError: the call failed; `wrote` says whether anything had been sent.
+        """
+        stop_reason = ""
+        await self._run.emit(SynthesisStarted(self._run.request.team.synthesizer.model))
+        async with (
+            IdleLimit(self._run.request.team.deadlines.idle_seconds) as idle,
+            self._claude.stream(self._call(results)) as events,
+        ):
+            async for event in events:
+                idle.touch()
+                if isinstance(event, TextDelta):
+                    await self._say(event.text)
+                    idle.touch()  # saying it may have waited for a slow reader
+                elif isinstance(event, MessageStopped):
+                    stop_reason = event.stop_reason
+        return stop_reason
+
+    async def name_gaps(self, results: Iterable[Result]) -> None:
+        """Add a note for each missing part that the text does not name by its title."""
+        answer = "".join(self._pieces).casefold()
+        unnamed = [
+            result
+            for result in results
+            if not isinstance(result, Succeeded) and result.subtask.title.casefold() not in answer
+        ]
+        if unnamed:
+            note = self._run.request.team.synthesizer.gap_note.fill(
+                {"gaps": "; ".join(gaps(unnamed))}
+            )
+            await self._say(f"\n\n{note}" if self._pieces else note)
+
+    async def say_results(self, text: str) -> None:
+        """Answer with text that no model wrote up."""
+        await self._say(text)
+
+    async def _say(self, text: str) -> None:
+        self._pieces.append(text)
+        await self._run.emit(AnswerDelta(text))
+
+    def _call(self, results: tuple[Result, ...]) -> Call:
+        run, member = self._run, self._run.request.team.synthesizer
+        conversation = run.request.conversation
+        found = [result for result in results if isinstance(result, Succeeded)]
+        missing = [result for result in results if not isinstance(result, Succeeded)]
+        turn = member.turn.fill(
+            {"results": as_data(found, run.nonce), "gaps": as_data(missing, run.nonce)}
+        )
+        return Call(
+            model=member.model,
+            max_tokens=run.request.max_tokens or member.max_tokens,
+            effort=member.effort,
+            system=(member.system.text, *conversation.system),
+            messages=conversation.with_turn(turn.strip()),
+            origin=run.origin("synthesizer"),
+            ledger=run.ledger,
+            deadline=loop_time() + run.request.team.deadlines.synthesis_seconds,
+        )

@@ -1,0 +1,125 @@
+"""A worker: one call for one subtask, and the boundary where failures become values."""
+
+from decimal import Decimal
+
+import structlog
+
+from orchestrator_worker.claude.client import Call, ClaudeClient, MessageStopped, TextDelta
+from orchestrator_worker.claude.ledger import total_cost
+from orchestrator_worker.claude.usage import Usage
+from orchestrator_worker.clock import stopwatch
+from orchestrator_worker.errors import UpstreamError
+from orchestrator_worker.orchestration.deadlines import CoordinationClock, IdleLimit
+from orchestrator_worker.orchestration.events import WorkerFinished, WorkerStarted
+from orchestrator_worker.orchestration.plan import Subtask
+from orchestrator_worker.orchestration.results import (
+    Failed,
+    Result,
+    Skipped,
+    Succeeded,
+    TimedOut,
+    as_data,
+)
+from orchestrator_worker.orchestration.run import Run
+
+_log = structlog.stdlib.get_logger(__name__)
+
+MAX_RESULT_CHARS = 400_000
+"""About 100k tokens: one worker must not be able to fill the synthesizer's window."""
+
+
+class Workers:
+    """Runs a run's subtasks; `work` is what the scheduler calls."""
+
+    def __init__(self, claude: ClaudeClient, run: Run, clock: CoordinationClock) -> None:
+        self._claude = claude
+        self._run = run
+        self._clock = clock
+        self._sent: dict[str, float] = {}
+        self._finished = 0
+        self.planned = 0
+        """Subtasks admitted so far."""
+
+    async def work(self, subtask: Subtask, needed: tuple[Result, ...]) -> Result:
+        """Run one subtask; only cancellation is raised."""
+        self._sent[subtask.id] = stopwatch()
+        await self._run.emit(WorkerStarted(subtask, self._run.request.team.worker.model))
+        try:
+            text, stop_reason = await self._ask(subtask, needed)
+        except UpstreamError as error:
+            result: Result = self._failed(subtask, error.fault.value.replace("_", " "))
+        except Exception:  # noqa: BLE001 - the worker boundary: a bug here must cost one part, not the answer
+            _log.exception("worker_crashed", subtask_id=subtask.id)
+            result = self._failed(subtask, "internal error")
+        else:
+            result = self._judged(subtask, text, stop_reason)
+        await self.finished(result)
+        return result
+
+    async def finished(self, result: Result) -> None:
+        """Tell the run that a subtask has ended."""
+        self._finished += 1
+        await self._run.emit(WorkerFinished(result, self._finished, self.planned))
+
+    def unfinished(self, subtask: Subtask) -> Result:
+        """Return the result of a subtask that the deadline stopped."""
+        limit = self._run.request.team.deadlines.coordination_seconds
+        if subtask.id in self._sent:
+            return TimedOut(subtask, *self._spent(subtask), reason=f"not done after {limit:g} s")
+        return Skipped(subtask, 0.0, Usage(), Decimal(0), reason=f"not begun after {limit:g} s")
+
+    async def _ask(self, subtask: Subtask, needed: tuple[Result, ...]) -> tuple[str, str]:
+        pieces: list[str] = []
+        stop_reason = ""
+        async with (
+            IdleLimit(self._run.request.team.deadlines.idle_seconds) as idle,
+            self._claude.stream(self._call(subtask, needed)) as events,
+        ):
+            async for event in events:
+                idle.touch()
+                if isinstance(event, TextDelta):
+                    pieces.append(event.text)
+                elif isinstance(event, MessageStopped):
+                    stop_reason = event.stop_reason
+        return "".join(pieces).strip(), stop_reason
+
+    def _call(self, subtask: Subtask, needed: tuple[Result, ...]) -> Call:
+        run, worker = self._run, self._run.request.team.worker
+        conversation = run.request.conversation
+        turn = worker.turn.fill(
+            {
+                "id": subtask.id,
+                "title": subtask.title,
+                "instructions": subtask.instructions,
+                "results": as_data(needed, run.nonce),
+            }
+        )
+        return Call(
+            model=worker.model,
+            max_tokens=worker.max_tokens,
+            effort=worker.effort,
+            system=(worker.system.text, *conversation.system),
+            messages=conversation.with_turn(turn.strip()),
+            origin=run.origin("worker", subtask),
+            ledger=run.ledger,
+            deadline=self._clock.deadline,
+        )
+
+    def _judged(self, subtask: Subtask, text: str, stop_reason: str) -> Result:
+        if stop_reason == "refusal":
+            return self._failed(subtask, "refused by the model")
+        if not text:
+            return self._failed(subtask, "empty answer")
+        truncated = stop_reason == "max_tokens" or len(text) > MAX_RESULT_CHARS
+        return Succeeded(
+            subtask, *self._spent(subtask), text=text[:MAX_RESULT_CHARS], truncated=truncated
+        )
+
+    def _failed(self, subtask: Subtask, reason: str) -> Result:
+        return Failed(subtask, *self._spent(subtask), reason=reason)
+
+    def _spent(self, subtask: Subtask) -> tuple[float, Usage, Decimal | None]:
+        own = [a for a in self._run.ledger.attempts if a.subtask_id == subtask.id]
+        usage = sum((attempt.usage for attempt in own), Usage())
+        seconds = stopwatch() - self._sent[subtask.id]
+        return seconds, usage, total_cost(attempt.cost_usd for attempt in own)

@@ -1,0 +1,15 @@
+"""A stand-in for https://api.anthropic.com that speaks the Messages API over real HTTP.
+
+It shares no code with the rest of the package, so that one misreading of the API cannot hide in
+both. It answers from the structure and content of a request, deterministically, and says that it
+is simulated.
+
+Layers, top first: `server` runs `app`; `app` uses `control`, `sending`, `composing`; those use
+`answers`, `planning`, `validation`; at the bottom stand `models`, `tokens`, `errors` and `jsons`.
+"""
+
+from orchestrator_worker.simulator.app import create_app
+from orchestrator_worker.simulator.script import Script
+from orchestrator_worker.simulator.server import EmbeddedSimulator, serve
+
+__all__ = ["EmbeddedSimulator", "Script", "create_app", "serve"]

@@ -1,0 +1,137 @@
+"""What the model says when no script says it: a tool call, JSON in a form, or text.
+
+Text is made of what the conversation holds: results of earlier work are merged verbatim,
+instructions are answered with real sentences, facts that were told are remembered. It never claims
+knowledge and says that it is simulated.
+"""
+
+import re
+
+import orjson
+
+from orchestrator_worker.simulator.conversation import Conversation
+from orchestrator_worker.simulator.jsons import JsonObject, as_object
+from orchestrator_worker.simulator.parts import parts_of
+from orchestrator_worker.simulator.passages import relevant_passage
+from orchestrator_worker.simulator.schema_values import Material, instance
+from orchestrator_worker.simulator.script import Reply
+from orchestrator_worker.simulator.tagged import TaggedBlock
+from orchestrator_worker.simulator.tool_choosing import choose_tool
+from orchestrator_worker.simulator.wording import as_sentence, clipped, without_courtesy, words
+
+MARK = "(simulated)"
+_NAME = re.compile(
+    r"\b(?:my name is|i am called|call me)\s+([A-Z][\w'-]*(?:\s[A-Z][\w'-]*)?)", re.IGNORECASE
+)
+_REMEMBER = re.compile(
+    r"\b(?:remember|note)\b(?:\s+that|\s+this)?\s*:?\s+([^.\n!?]+)", re.IGNORECASE
+)
+_MINE = re.compile(r"\bmy\s+([\w ]{2,30}?)\s+(?:is|are)\s+([^.,;\n!?]+)", re.IGNORECASE)
+_GREETINGS = frozenset({"hello", "hi", "hey", "greetings", "good", "thanks", "thank"})
+_PLAIN = (
+    "You asked: “{}” A real model would answer that here; the simulator has no knowledge of its own.",
+    "Here a real model would take up “{}” The simulator can only show that the request arrived.",
+    "“{}” That is a question for a real model; the simulator only works with what you give it.",
+)
+
+
+def answer(body: JsonObject) -> Reply:
+    """The reply to a checked request. The same request gets the same reply."""
+    conversation = Conversation(body)
+    call = choose_tool(body, conversation)
+    if call is not None:
+        return Reply(tools=(call,))
+    output_format = (as_object(body.get("output_config")) or {}).get("format")
+    if output_format is not None:
+        material = Material(parts_of(conversation), conversation.ask, speak(conversation))
+        return Reply(text=orjson.dumps(instance(output_format["schema"], material)).decode())
+    return Reply(text=f"{speak(conversation)} {MARK}")
+
+
+def speak(conversation: Conversation) -> str:
+    """The answer as text, without the mark."""
+    if conversation.tool_results:
+        return _from_tools(conversation)
+    if conversation.results:
+        if conversation.builds_on_results:
+            return _building_on(conversation)
+        return "\n\n".join(_merged(block, i) for i, block in enumerate(conversation.results, 1))
+    return (
+        _recalled(conversation)
+        or _greeted(conversation.request)
+        or relevant_passage(conversation)
+        or plain(conversation.instruction)
+    )
+
+
+def plain(instruction: str) -> str:
+    """Says what would be answered here. Different instructions get different words."""
+    subject = as_sentence(clipped(without_courtesy(instruction), 240))
+    return _PLAIN[sum(subject.encode()) % len(_PLAIN)].format(subject)
+
+
+def _merged(block: TaggedBlock, number: int) -> str:
+    title = block.title or f"Part {number}"
+    if block.failed:
+        return f"## {title}\n\n“{title}” is missing{f': {block.reason}' if block.reason else '.'}"
+    return f"## {title}\n\n{block.text}"
+
+
+def _building_on(conversation: Conversation) -> str:
+    there = [block.title or "one part" for block in conversation.results if not block.failed]
+    gone = [block.title or "one part" for block in conversation.results if block.failed]
+    found = (
+        f"The earlier results cover {_listed(there)}." if there else "There are no earlier results."
+    )
+    if gone:
+        found += f" Missing are {_listed(gone)}."
+    return f"{found} {plain(conversation.instruction)}"
+
+
+def _listed(names: list[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _from_tools(conversation: Conversation) -> str:
+    lines = [
+        f"{result.name} failed: {result.text}"
+        if result.is_error
+        else f"{result.name}: {result.text}"
+        for result in conversation.tool_results
+    ]
+    return "This is what the tools returned.\n\n" + "\n\n".join(lines)
+
+
+def _recalled(conversation: Conversation) -> str:
+    """An answer from facts the user told, or an acknowledgement of new ones."""
+    asked = conversation.instruction
+    if "?" not in asked and not re.search(r"\b(?:what|tell|repeat|recall)\b", asked, re.IGNORECASE):
+        return _acknowledged(conversation.request)
+    lower = asked.lower()
+    if re.search(r"\bmy name\b|\bwho am i\b|\bam i called\b", lower):
+        names = _NAME.findall(conversation.told)
+        return f"Your name is {names[-1]}." if names else ""
+    for thing, value in reversed(_MINE.findall(conversation.told)):
+        if f"my {thing.lower()}" in lower:
+            return f"Your {thing} is {value.strip()}."
+    if "remember" in lower:
+        kept = _REMEMBER.findall(conversation.told)
+        return (
+            f"You asked me to remember: {'; '.join(fact.strip() for fact in kept)}." if kept else ""
+        )
+    return ""
+
+
+def _acknowledged(request: str) -> str:
+    name, fact = _NAME.search(request), _REMEMBER.search(request)
+    if name:
+        return f"Nice to meet you, {name[1]}. I will remember your name."
+    return f"I will remember: {fact[1].strip()}." if fact else ""
+
+
+def _greeted(request: str) -> str:
+    found = words(request)
+    if not found or (found[0] in _GREETINGS and len(found) <= 4):
+        return "Hello! I am a stand-in for Claude that works without a key. Ask me something."
+    return ""

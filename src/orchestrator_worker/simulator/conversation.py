@@ -1,0 +1,157 @@
+"""A request as the model sees it: what is asked now, what came before, what tools returned.
+
+The system prompt is never treated as the request.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from orchestrator_worker.simulator.jsons import JsonObject, as_object, objects, text_blocks
+from orchestrator_worker.simulator.tagged import TaggedBlock, outside_blocks, tagged_blocks
+from orchestrator_worker.simulator.wording import content_words, is_ask, sections, sentences
+
+LONG_TEXT = 600
+"""Characters from which a text with paragraphs is a document with an ask, not an ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a tool returned."""
+
+    name: str
+    text: str
+    is_error: bool
+
+
+class Conversation:
+    """Views of one request body."""
+
+    def __init__(self, body: JsonObject) -> None:
+        self._messages = list(objects(body["messages"]))
+        self._last = max(
+            (i for i, message in enumerate(self._messages) if message["role"] == "user"), default=0
+        )
+
+    @cached_property
+    def last_texts(self) -> list[str]:
+        """The text blocks of the last user message."""
+        return text_blocks(self._messages[self._last]["content"])
+
+    @cached_property
+    def request(self) -> str:
+        """The whole text of the last user message."""
+        return "\n\n".join(self.last_texts)
+
+    @cached_property
+    def tool_results(self) -> list[ToolResult]:
+        """The tool results in the last user message."""
+        names = {
+            block["id"]: str(block["name"])
+            for message in self._messages
+            for block in objects(message["content"])
+            if block.get("type") == "tool_use"
+        }
+        return [
+            ToolResult(
+                names.get(block["tool_use_id"], "tool"),
+                "\n".join(text_blocks(block.get("content", ""))),
+                bool(block.get("is_error")),
+            )
+            for block in objects(self._messages[self._last]["content"])
+            if block.get("type") == "tool_result"
+        ]
+
+    @cached_property
+    def blocks(self) -> list[TaggedBlock]:
+        """The data blocks of the last user message."""
+        return tagged_blocks(self.request)
+
+    @cached_property
+    def results(self) -> list[TaggedBlock]:
+        """Those that look like results of earlier work, when they are what the message ends
+        with.
+        """
+        last = tagged_blocks(self.last_texts[-1]) if self.last_texts else []
+        found = [block for block in last if block.kind == "result"]
+        alone = len(last) == 1 and not outside_blocks(self.request).strip()
+        return [] if alone and len(self.last_texts) == 1 else found
+
+    @cached_property
+    def builds_on_results(self) -> bool:
+        """Whether the results stand there as material for a task of their own.
+
+        A task has words in common with the conversation or the results' titles; a bare order to
+        answer has not, and neither has a repetition of the request.
+        """
+        around = outside_blocks(self.last_texts[-1]) if self.last_texts else ""
+        lines = [
+            line for line in around.splitlines() if line.strip() and line.strip() not in self.told
+        ]
+        known = content_words(" ".join([self.told, *(block.title for block in self.results)]))
+        return len(content_words(" ".join(lines)) & known) >= 2
+
+    @cached_property
+    def ask(self) -> str:
+        """What is asked, without documents and data."""
+        last = self._asking_text
+        told = [block for block in tagged_blocks(last) if block.kind == "instruction"]
+        outside = outside_blocks(last).strip()
+        if told:
+            return "\n".join([*(block.text for block in told), outside]).strip()
+        return _split(outside)[0] if outside else last
+
+    @cached_property
+    def _asking_text(self) -> str:
+        """The last text block that asks for something, else the last one."""
+        for text in reversed(self.last_texts):
+            if any(is_ask(sentence) for sentence in sentences(_split(outside_blocks(text))[0])):
+                return text
+        return self.last_texts[-1] if self.last_texts else ""
+
+    @cached_property
+    def instruction(self) -> str:
+        """The part of the ask that says what to do: its first ask, else its first sentence."""
+        found = sentences(self.ask) or [self.ask]
+        return next((s for s in found if is_ask(s)), max(found, key=len))
+
+    @cached_property
+    def documents(self) -> list[str]:
+        """Every text that may hold the answer: documents, data, and what was said before."""
+        found = [_split(outside_blocks(text))[1] for text in self.last_texts[-1:]]
+        found += [block.text for block in self.blocks if block.kind != "instruction"]
+        found += [outside_blocks(text) for text in self.last_texts[:-1]]
+        for message in self._messages:
+            found += [_document_text(block) for block in objects(message["content"])]
+        for message in self._messages[: self._last]:
+            found += text_blocks(message["content"])
+        return [text for text in found if text.strip()]
+
+    @cached_property
+    def told(self) -> str:
+        """What the user said in earlier messages."""
+        earlier = self._messages[: self._last]
+        texts = [t for m in earlier if m["role"] == "user" for t in text_blocks(m["content"])]
+        return "\n".join([*texts, *self.last_texts[:-1]])
+
+
+def _document_text(block: JsonObject) -> str:
+    source = as_object(block.get("source")) or {}
+    if block.get("type") == "document" and source.get("type") == "text":
+        return str(source["data"])
+    return ""
+
+
+def _split(text: str) -> tuple[str, str]:
+    """A text as its ask and the document it carries. The ask stands before or after the
+    document.
+    """
+    paragraphs = [p.strip() for p in text.split("\n\n") if p.strip()]
+    if len(paragraphs) < 2 or (len(text) < LONG_TEXT and not sections(text)):
+        return text.strip(), ""
+    asks = [p for p in (paragraphs[0], paragraphs[-1]) if _asks(p)]
+    rest = [p for p in paragraphs if p not in asks]
+    return ("\n\n".join(asks), "\n\n".join(rest)) if asks else (text.strip(), text)
+
+
+def _asks(paragraph: str) -> bool:
+    return not paragraph.startswith("#") and any(is_ask(s) for s in sentences(paragraph))

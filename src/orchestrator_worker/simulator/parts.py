@@ -1,0 +1,293 @@
+"""Splitting an ask into its real parts, by its form: lists, sections, files, several asks,
+enumerations.
+
+Each part becomes a task that can be understood alone, in the user's own words.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from orchestrator_worker.simulator.conversation import Conversation
+from orchestrator_worker.simulator.wording import (
+    IMPERATIVES,
+    as_sentence,
+    capitalised,
+    clipped,
+    is_ask,
+    list_items,
+    sections,
+    sentences,
+    short,
+    without_courtesy,
+    words,
+)
+
+MAX_PARTS = 20
+EXCERPT = 160
+"""Characters of a section that its task quotes."""
+
+_EACH = re.compile(
+    r"\b(?:each|every|all|both|any)\b(?: one)?(?: of)?(?: (?:the|these|those|its|my))*(?: \w+)? "
+    r"(?P<what>(?:sub)?section|chapter|part|heading|paragraph|clause|article|point)s?\b",
+    re.IGNORECASE,
+)
+_EACH_FILE = re.compile(
+    r"\b(?:each|every|all|both|these|those|the)\b(?: one)?(?: of)?(?: (?:the|these|those|my|\d+))*"
+    r"(?: \w+){0,2}? (?:attachment|document|file|contract|report|letter|invoice|review|email|page|paper|resume|cv)s?\b",
+    re.IGNORECASE,
+)
+_FILE = re.compile(r"\b[\w-]+\.(?:pdf|txt|md|docx?|csv|json|html?|py|xlsx?|log|eml)\b")
+_THEN = re.compile(
+    r"(?:[,;]\s*|\.\s+|\s+and\s+|\s+)(?=(?:and )?(?:then|finally|lastly|afterwards|after that|in the end"
+    r"|based on (?:that|this|these|those|it|them))\b)",
+    re.IGNORECASE,
+)
+_TAIL = re.compile(
+    r"\s+(?=(?:in terms of|with respect to|with regard to|regarding|about|for|by|on|in|with|from|using|as)\b)",
+    re.IGNORECASE,
+)
+_HEAD = re.compile(
+    r"^(.*\b(?:about|of|for|in|on|between|with|into|to|from|following|both|compare)\b:?|[^:]*:|\w+(?: me| us)?)\s+(.+)$",
+    re.IGNORECASE | re.DOTALL,
+)
+_AND = re.compile(r",\s*(?:and|or)\s+|\s+(?:and|or|&|versus|vs\.?)\s+|,\s+", re.IGNORECASE)
+_NEXT_ASK = re.compile(
+    rf"(?:,\s*(?:and\s+)?|;\s*(?:and\s+)?|\s+and\s+)(?:also\s+)?(?=(?:{'|'.join(sorted(IMPERATIVES))})\b)",
+    re.IGNORECASE,
+)
+_INLINE_NUMBER = re.compile(r"(?:^|[\s:])\(?(?:\d{1,2}|[a-h])\)\s+")
+_TRANSLATE = re.compile(
+    r"^(.*\btranslat\w+\b.*?\b(?:into|to)\b)\s+(.+)$", re.IGNORECASE | re.DOTALL
+)
+_COMPARE = re.compile(
+    r"\bcompar(?:e|ing|ison of|ison between)\b\s+(.+)$", re.IGNORECASE | re.DOTALL
+)
+_PROS = re.compile(
+    r"\b(pros|advantages|benefits|strengths|upsides)\s+(?:and|&)\s+(?:the\s+)?"
+    r"(cons|disadvantages|drawbacks|risks|weaknesses|downsides|costs)\b",
+    re.IGNORECASE,
+)
+_POINTS_BACK = re.compile(
+    r"\b(?:it|its|they|them|their|this|that|these|those|which|there)\b", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a request."""
+
+    title: str
+    instruction: str
+    depends: bool = False
+    """Whether it builds on the parts before it."""
+    refs: tuple[str, ...] = ()
+    """Ids of the attached texts it is about."""
+
+
+def parts_of(conversation: Conversation) -> list[Part]:
+    """The parts of what is asked; a single one when it has none."""
+    main, tails = _without_tails(conversation.ask)
+    found = (
+        _by_section(main, conversation)
+        or _by_file(main, conversation)
+        or _by_list(main)
+        or _by_ask(main)
+    )
+    later = [_later(tail, main) for tail in tails]
+    return [*found, *later][:MAX_PARTS]
+
+
+def _without_tails(ask: str) -> tuple[str, list[str]]:
+    """The ask, and what is to be done after it."""
+    if list_items(ask):
+        return ask, []
+    main, *tails = _THEN.split(ask)
+    kept = [tail for tail in tails if len(words(without_courtesy(tail))) > 1]
+    return (main, kept) if words(main) else (ask, [])
+
+
+def _later(tail: str, main: str) -> Part:
+    text = without_courtesy(tail.removeprefix("and "))
+    about = f"Build on the earlier results of “{clipped(main, 200)}”."
+    return Part(short(text), f"{as_sentence(text)} {about}", depends=True)
+
+
+def _by_section(ask: str, conversation: Conversation) -> list[Part]:
+    match = _EACH.search(ask)
+    found = [s for text in conversation.documents for s in sections(text)]
+    unique = list({section.heading: section for section in found}.values())
+    if not match or len(unique) < 2:
+        return []
+    sentence = next((s for s in sentences(ask) if _EACH.search(s)), ask)
+    kind = match["what"].lower()
+    return [
+        Part(
+            short(section.heading),
+            as_sentence(
+                _EACH.sub(lambda _, h=section.heading: f"the {kind} “{h}”", sentence, count=1)
+            )
+            + f" It begins: “{clipped(section.text, EXCERPT)}”",
+        )
+        for section in unique
+    ]
+
+
+def _by_file(ask: str, conversation: Conversation) -> list[Part]:
+    attached = [block for block in conversation.blocks if block.kind == "document" and block.title]
+    names = [block.title for block in attached]
+    keys = [block.attributes.get("id") or block.title for block in attached]
+    if len(names) < 2:
+        names = keys = list(dict.fromkeys(_FILE.findall(conversation.request)))
+    match = _EACH_FILE.search(ask)
+    if len(names) < 2 or not match:
+        return []
+    sentence = next((s for s in sentences(ask) if _EACH_FILE.search(s)), ask)
+    return [
+        Part(
+            name,
+            as_sentence(_EACH_FILE.sub(lambda _, n=name: f"the attached “{n}”", sentence, count=1)),
+            refs=(key,),
+        )
+        for name, key in zip(names, keys, strict=True)
+    ]
+
+
+def _by_list(ask: str) -> list[Part]:
+    items = list_items(ask)
+    intro = next((line.strip() for line in ask.splitlines() if line.strip()), "")
+    if len(items) < 2:
+        pieces = [piece.strip(" ,;") for piece in _INLINE_NUMBER.split(ask)]
+        intro, items = pieces[0], [piece for piece in pieces[1:] if piece]
+    if len(items) < 2:
+        return []
+    return [_item(item, "" if intro.endswith(items[0]) else intro) for item in items]
+
+
+def _item(item: str, intro: str) -> Part:
+    if is_ask(item) or not intro:
+        text = as_sentence(without_courtesy(item))
+        return Part(
+            short(text), text + (_about(intro) if _POINTS_BACK.search(text) and intro else "")
+        )
+    return Part(
+        short(item), f"{without_courtesy(intro).rstrip(':. ')}, only this one: {as_sentence(item)}"
+    )
+
+
+def _about(ask: str) -> str:
+    return f" This belongs to: “{clipped(ask, 200)}”."
+
+
+def _by_ask(ask: str) -> list[Part]:
+    asks = [s for s in sentences(ask) if is_ask(s)]
+    if not asks:
+        return [_whole(ask)]
+    pieces = [piece for sentence in asks for piece in _joined_asks(sentence)]
+    if len(pieces) == 1:
+        return _by_form(pieces[0]) or [_whole(ask)]
+    first, *rest = pieces
+    found = _by_form(first) or [_whole(first)]
+    for piece in rest:
+        found += _by_form(piece) or [_self_contained(_whole(piece), ask)]
+    return found
+
+
+def _whole(ask: str) -> Part:
+    return Part(short(without_courtesy(ask)), as_sentence(without_courtesy(ask)))
+
+
+def _self_contained(part: Part, ask: str) -> Part:
+    """The part with the whole ask quoted when its own words do not say what it is about."""
+    brief = len(words(part.instruction)) < 6
+    if not brief and not _POINTS_BACK.search(part.instruction):
+        return part
+    return replace(part, instruction=part.instruction + _about(ask))
+
+
+def _joined_asks(sentence: str) -> list[str]:
+    """Asks that one sentence joins. A verb alone is no ask: “compare and contrast”."""
+    pieces = [without_courtesy(piece) for piece in _NEXT_ASK.split(sentence)]
+    return pieces if all(len(words(piece)) > 1 for piece in pieces) else [sentence]
+
+
+def _by_form(ask: str) -> list[Part]:
+    forms: tuple[Callable[[str], list[Part]], ...] = (
+        _translated,
+        _compared,
+        _for_and_against,
+        _enumerated,
+    )
+    text = without_courtesy(ask)
+    return next((found for form in forms if (found := form(text))), [])
+
+
+def _items(text: str) -> list[str]:
+    return [item.strip() for item in _AND.split(text.strip().rstrip(".?!")) if item.strip()]
+
+
+def _translated(ask: str) -> list[Part]:
+    match = _TRANSLATE.match(ask)
+    languages = _items(match[2].split(":")[0]) if match else []
+    if match is None or len(languages) < 2:
+        return []
+    rest = match[2].partition(":")[2]
+    return [
+        Part(
+            capitalised(language), as_sentence(f"{match[1]} {language}{':' if rest else ''}{rest}")
+        )
+        for language in languages
+    ]
+
+
+def _compared(ask: str) -> list[Part]:
+    match = _COMPARE.search(ask)
+    if match is None:
+        return []
+    named, tail = _tail(re.sub(r"\s+(?:with|to|against)\s+", " and ", match[1], count=1))
+    items = _items(named)
+    if len(items) < 2:
+        return []
+    return [
+        Part(
+            capitalised(item),
+            f"Describe {item}{tail}, so that it can be compared with "
+            f"{' and '.join(other for other in items if other != item)}.",
+        )
+        for item in items
+    ]
+
+
+def _tail(text: str) -> tuple[str, str]:
+    """An enumeration and what is said about all of its items."""
+    text = text.strip().rstrip(".?!")
+    last = max((match.end() for match in _AND.finditer(text)), default=0)
+    match = _TAIL.search(text, last)
+    return (text[: match.start()], " " + text[match.end() :]) if match else (text, "")
+
+
+def _for_and_against(ask: str) -> list[Part]:
+    match = _PROS.search(ask)
+    if match is None:
+        return []
+    before, after = ask[: match.start()], ask[match.end() :]
+    return [
+        Part(
+            f"{capitalised(side)} {clipped(after.rstrip('.?!'), 50)}",
+            as_sentence(f"{before}{side}{after}"),
+        )
+        for side in (match[1], match[2])
+    ]
+
+
+def _enumerated(ask: str) -> list[Part]:
+    named, tail = _tail(ask)
+    first, *rest = _items(named)
+    match = _HEAD.match(first)
+    if len(rest) < 2 or match is None or not is_ask(ask):
+        return []
+    end = "?" if ask.rstrip().endswith("?") else "."
+    return [
+        Part(capitalised(item), as_sentence(f"{match[1]} {item}{tail}{end}"))
+        for item in (match[2], *rest)
+    ]

@@ -1,0 +1,117 @@
+"""Sending a reply at its pace, whole or as a stream, and breaking it where a fault says so.
+
+The pace is an absolute schedule: token i is due at `first token + i / rate` after arrival. What is
+late goes out at once, in one write, so that lateness never adds up.
+"""
+
+import asyncio
+from bisect import bisect_right
+from operator import attrgetter
+
+from orchestrator_worker.simulator.errors import ApiError, envelope
+from orchestrator_worker.simulator.exchange import Exchange, Headers
+from orchestrator_worker.simulator.faults import Fault
+from orchestrator_worker.simulator.framing import PING, Frame, before_fault, event, with_garbage
+from orchestrator_worker.simulator.jsons import JsonObject
+from orchestrator_worker.simulator.record import Call
+from orchestrator_worker.simulator.script import Latency
+
+HTML = b"<!doctype html><html><body><h1>A proxy answered instead</h1></body></html>"
+_TICK = attrgetter("tick")
+
+
+async def for_ever() -> None:
+    """Wait until the call is cancelled because the client left."""
+    await asyncio.Event().wait()
+
+
+class Sender:
+    """Sends the response of one call."""
+
+    def __init__(self, exchange: Exchange, call: Call, latency: Latency, headers: Headers) -> None:
+        self._exchange = exchange
+        self._call = call
+        self._latency = latency
+        self._headers = headers
+        self._loop = asyncio.get_running_loop()
+        self._start = self._loop.time()
+
+    async def stream(self, frames: list[Frame], fault: Fault | None) -> None:
+        """Send events until the message stops or the fault strikes."""
+        if fault is None:
+            await self._play(frames)
+            await self._exchange.finish()
+        elif fault.kind == "garbage":
+            await self._play(with_garbage(frames, fault))
+            await self._exchange.finish()
+        else:
+            await self._play(before_fault(frames, fault))
+            await self._break(fault)
+
+    async def whole(self, message: JsonObject, ticks: int, fault: Fault | None) -> None:
+        """Send a complete message when its last token is due, or what the fault makes of it."""
+        await self._until(ticks)
+        self._call.touched()
+        if fault is None:
+            await self._respond(200, message)
+        elif fault.kind == "error_event":
+            await self._exchange.refuse(ApiError(fault.status, fault.message, fault.error_type))
+        elif fault.kind == "cut":
+            await self._exchange.start(200, "application/json", self._headers)
+            await self._exchange.cut()
+        elif fault.kind == "stall":
+            await self._exchange.start(200, "application/json", self._headers)
+            await for_ever()
+        else:
+            await self._exchange.start(200, "application/json", self._headers)
+            await self._exchange.finish(b'{"id": "msg_')
+
+    async def html(self) -> None:
+        """Send a web page with status 200, as a proxy in between may."""
+        await self._until(0)
+        self._call.touched()
+        await self._exchange.start(200, "text/html", [("content-length", str(len(HTML)))])
+        await self._exchange.finish(HTML)
+
+    async def _respond(self, status: int, body: JsonObject) -> None:
+        await self._exchange.respond(status, body, self._headers)
+
+    async def _break(self, fault: Fault) -> None:
+        if fault.kind == "error_event":
+            body = envelope(fault.error_type, fault.message, self._exchange.request_id)
+            await self._exchange.finish(event("error", body))
+        elif fault.kind == "cut":
+            await self._exchange.cut()
+        elif fault.kind == "stall":
+            await self._ping_for_ever(fault.ping_seconds)
+        else:
+            await self._exchange.finish()
+
+    async def _ping_for_ever(self, seconds: float) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            await self._exchange.write(PING)
+
+    async def _play(self, frames: list[Frame]) -> None:
+        await self._until(0)
+        headers = [("cache-control", "no-cache"), *self._headers]
+        await self._exchange.start(200, "text/event-stream; charset=utf-8", headers)
+        self._call.touched()
+        sent = 0
+        while sent < len(frames):
+            await self._until(frames[sent].tick)
+            due = bisect_right(frames, self._due_tick(), lo=sent + 1, key=_TICK)
+            await self._exchange.write(b"".join([frame.data for frame in frames[sent:due]]))
+            sent = due
+
+    def _due_tick(self) -> float:
+        """The last tick that is due now."""
+        rate = self._latency.tokens_per_second
+        if not rate:
+            return float("inf")
+        return (self._loop.time() - self._start - self._latency.first_token_seconds) * rate
+
+    async def _until(self, tick: int) -> None:
+        delay = self._start + self._latency.due_seconds(tick) - self._loop.time()
+        if delay > 0:
+            await asyncio.sleep(delay)

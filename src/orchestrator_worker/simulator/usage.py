@@ -1,0 +1,76 @@
+"""What a call costs in tokens, in the form of the API's `usage`.
+
+The prompt cache is a seam: `CacheAccounting` says how many input tokens were written to it and
+read from it. `NoCache` is the implementation that never caches.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from orchestrator_worker.simulator.composing import Composed
+from orchestrator_worker.simulator.jsons import JsonObject
+from orchestrator_worker.simulator.models import Model
+from orchestrator_worker.simulator.tokens import input_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputUsage:
+    """Input tokens of a call. Their sum is the whole prompt."""
+
+    uncached: int
+    read: int = 0
+    written_5m: int = 0
+    written_1h: int = 0
+
+
+class CacheAccounting(Protocol):
+    """Splits the input tokens of a call by what the prompt cache did."""
+
+    def charge(self, body: JsonObject, model: Model) -> InputUsage:
+        """The split for this request; remembers what it wrote."""
+        ...
+
+
+class NoCache:
+    """A cache that never holds anything."""
+
+    def charge(self, body: JsonObject, model: Model) -> InputUsage:
+        """All tokens are read afresh."""
+        return InputUsage(uncached=input_tokens(body))
+
+
+def start_usage(spent: InputUsage) -> JsonObject:
+    """`usage` in `message_start`, before any token but the first."""
+    return {
+        "input_tokens": spent.uncached,
+        "cache_creation_input_tokens": spent.written_5m + spent.written_1h,
+        "cache_read_input_tokens": spent.read,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": spent.written_5m,
+            "ephemeral_1h_input_tokens": spent.written_1h,
+        },
+        "output_tokens": 1,
+        "service_tier": "standard",
+    }
+
+
+def final_usage(spent: InputUsage, reply: Composed) -> JsonObject:
+    """`usage` of a complete message."""
+    return {**start_usage(spent), **_output(reply)}
+
+
+def delta_usage(spent: InputUsage, reply: Composed) -> JsonObject:
+    """`usage` in `message_delta`, cumulative."""
+    return {
+        "input_tokens": spent.uncached,
+        "cache_creation_input_tokens": spent.written_5m + spent.written_1h,
+        "cache_read_input_tokens": spent.read,
+        **_output(reply),
+    }
+
+
+def _output(reply: Composed) -> JsonObject:
+    usage: JsonObject = {"output_tokens": reply.output_tokens}
+    if reply.thinking_tokens:
+        usage["output_tokens_details"] = {"thinking_tokens": reply.thinking_tokens}
+    return usage

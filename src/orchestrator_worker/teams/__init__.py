@@ -1,0 +1,1 @@
+"""Teams: what a served model is made of, read from a folder."""

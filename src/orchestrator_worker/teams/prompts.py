@@ -1,0 +1,75 @@
+"""Prompt files: Markdown in named sections with `{{name}}` placeholders.
+
+A role's file starts with its system prompt. A line `<!-- name -->` begins another section, such as
+the `turn` that carries a worker's subtask. A placeholder stands in double braces; whatever else the
+text holds (JSON, single braces, percent signs) passes untouched. Sections and placeholders are
+checked when the file is read, so a run never meets a hole in a prompt.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestrator_worker.errors import ConfigurationError
+
+_SECTION = re.compile(r"^<!--\s*([a-z][a-z-]*)\s*-->[ \t]*$", re.MULTILINE)
+_PLACEHOLDER = re.compile(r"\{\{\s*([a-z_]+)\s*\}\}")
+
+SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One section's text."""
+
+    text: str
+
+    @property
+    def placeholders(self) -> frozenset[str]:
+        """The names in double braces."""
+        return frozenset(_PLACEHOLDER.findall(self.text))
+
+    def fill(self, values: Mapping[str, str]) -> str:
+        """Return the text with every placeholder replaced; values are not scanned again."""
+        return _PLACEHOLDER.sub(lambda match: values[match[1]], self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class SectionRule:
+    """What one section of a role's file must and may contain."""
+
+    required: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()
+
+    def complaints(self, template: Template) -> list[str]:
+        """Return what is wrong with the placeholders, in words."""
+        missing = self.required - template.placeholders
+        unknown = template.placeholders - self.required - self.optional
+        return [f"placeholder {{{{{name}}}}} is missing" for name in sorted(missing)] + [
+            f"placeholder {{{{{name}}}}} is not known here" for name in sorted(unknown)
+        ]
+
+
+def parse_prompt(text: str, rules: Mapping[str, SectionRule], file: str) -> dict[str, Template]:
+    """Split a role's file into its sections.
+
+    Raises:
+        ConfigurationError: a section or placeholder is missing, empty or unknown; every line names
+            `file`.
+    """
+    pieces = _SECTION.split(text)
+    names = [SYSTEM, *pieces[1::2]]
+    sections = {
+        name: Template(body.strip()) for name, body in zip(names, pieces[0::2], strict=True)
+    }
+    problems = [f"section <!-- {name} --> stands twice" for name in names if names.count(name) > 1]
+    problems += [f"section {name!r} is not known here" for name in sections if name not in rules]
+    for name, rule in rules.items():
+        template = sections.get(name)
+        if template is None or not template.text:
+            problems.append(f"section {name!r} is missing or empty")
+        else:
+            problems += [f"section {name!r}: {text}" for text in rule.complaints(template)]
+    if problems:
+        raise ConfigurationError("\n".join(f"{file}: {problem}" for problem in problems))
+    return sections
