@@ -3,7 +3,7 @@
 
     export API_BEARER_TOKEN=$(orchestrator-worker token)
     python console_client.py "Compare PostgreSQL and SQLite" > answer.md
-    python console_client.py "What do these contracts have in common?" --file a.txt b.txt
+    python console_client.py "What do these contracts have in common?" --file a.txt --file b.txt
     git diff | python console_client.py - --no-stream
 
 The answer goes to stdout; progress and the table of agents, tokens, time and USD go to stderr.
@@ -538,7 +538,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("prompt", nargs="?", help="what to ask; - or nothing: read it from stdin")
     add("--base-url", metavar="URL", help="default: http://127.0.0.1:8000")
     add("--model", metavar="ID", help="default: the first that the service lists")
-    add("--file", metavar="PATH", nargs="+", action="extend", default=[], help="text to send along")
+    add("--file", metavar="PATH", action="append", default=[], help="text to send along; repeatable")
     add("--max-tokens", metavar="N", type=int, help="cap of the answer")
     add("--request-id", metavar="ID", help="sent as X-Request-ID")
     add("--timeout", metavar="SECONDS", type=float, default=300.0, help="longest silence (300)")

@@ -29,7 +29,8 @@ _REMEMBER = re.compile(
 _MINE = re.compile(r"\bmy\s+([\w ]{2,30}?)\s+(?:is|are)\s+([^.,;\n!?]+)", re.IGNORECASE)
 _GREETINGS = frozenset({"hello", "hi", "hey", "greetings", "good", "thanks", "thank"})
 _PLAIN = (
-    "You asked: “{}” A real model would answer that here; the simulator has no knowledge of its own.",
+    "You asked: “{}” A real model would answer that here; the simulator has no knowledge"
+    " of its own.",
     "Here a real model would take up “{}” The simulator can only show that the request arrived.",
     "“{}” That is a question for a real model; the simulator only works with what you give it.",
 )
@@ -43,7 +44,9 @@ def answer(body: JsonObject) -> Reply:
         return Reply(tools=(call,))
     output_format = (as_object(body.get("output_config")) or {}).get("format")
     if output_format is not None:
-        material = Material(parts_of(conversation), conversation.ask, speak(conversation))
+        material = Material(
+            parts_of(conversation), conversation.ask, f"{speak(conversation)} {MARK}"
+        )
         return Reply(text=orjson.dumps(instance(output_format["schema"], material)).decode())
     return Reply(text=f"{speak(conversation)} {MARK}")
 
@@ -73,7 +76,7 @@ def plain(instruction: str) -> str:
 def _merged(block: TaggedBlock, number: int) -> str:
     title = block.title or f"Part {number}"
     if block.failed:
-        return f"## {title}\n\n“{title}” is missing{f': {block.reason}' if block.reason else '.'}"
+        return f"## {title}\n\n“{title}” is missing{f': {block.reason}' if block.reason else ''}."
     return f"## {title}\n\n{block.text}"
 
 

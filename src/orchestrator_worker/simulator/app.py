@@ -83,6 +83,8 @@ class Simulator:
             self._record.close(call, "refused")
             raise
         except ConnectionResetError:
+            pass
+        finally:
             self._record.close(call, "client_left")
 
     async def _route(self, exchange: Exchange, call: Call) -> None:

@@ -100,7 +100,8 @@ class CacheControls:
         if ttl == "1h" and "5m" in self._ttls:
             raise InvalidRequestError(
                 "a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block."
-                " Note that blocks are processed in the following order: `tools`, `system`, `messages`.",
+                " Note that blocks are processed in the following order: `tools`,"
+                " `system`, `messages`.",
                 f"{path}.ttl",
             )
         self._ttls.append(ttl)

@@ -26,7 +26,8 @@ TOOL_USE_ID = re.compile(r"^[a-zA-Z0-9_-]+$")
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 _SERVER_BLOCKS = frozenset(
     {
-        "server_tool_use", "web_search_tool_result", "web_fetch_tool_result", "code_execution_tool_result",
+        "server_tool_use", "web_search_tool_result", "web_fetch_tool_result",
+        "code_execution_tool_result",
         "bash_code_execution_tool_result", "text_editor_code_execution_tool_result",
         "tool_search_tool_result", "container_upload",
     }
@@ -87,7 +88,8 @@ def _check_message(message: JsonObject, path: str, model: Model, controls: Cache
 def _check_not_empty(content: str | list[Any], path: str) -> None:
     if not content:
         raise InvalidRequestError(
-            "all messages must have non-empty content except for the optional final assistant message",
+            "all messages must have non-empty content except for the optional final"
+            " assistant message",
             path,
         )
     if isinstance(content, str) and not content.strip():
@@ -111,7 +113,8 @@ def _check_block(block: JsonObject, path: str, allowed: frozenset[str]) -> None:
     if kind not in allowed:
         tags = ", ".join(f"'{tag}'" for tag in sorted(allowed))
         raise InvalidRequestError(
-            f"Input tag '{kind}' found using 'type' does not match any of the expected tags: {tags}",
+            f"Input tag '{kind}' found using 'type' does not match any of the expected"
+            f" tags: {tags}",
             path,
         )
     check = _BLOCK_CHECKS.get(kind)
@@ -234,12 +237,14 @@ def _check_tool_pairs(messages: list[Any]) -> None:
 def _check_answers(id: str, before: list[str], open_calls: list[str], path: str) -> None:
     if id in before:
         raise InvalidRequestError(
-            f"each tool_use must have a single result. Found multiple `tool_result` blocks with id: {id}",
+            f"each tool_use must have a single result. Found multiple `tool_result`"
+            f" blocks with id: {id}",
             path,
         )
     if id not in open_calls:
         raise InvalidRequestError(
-            f"unexpected `tool_use_id` found in `tool_result` blocks: {id}. Each `tool_result` block must"
+            f"unexpected `tool_use_id` found in `tool_result` blocks: {id}. Each"
+            f" `tool_result` block must"
             " have a corresponding `tool_use` block in the previous message.",
             path,
         )
@@ -249,7 +254,8 @@ def _refuse_unanswered(open_calls: list[str], path: str) -> None:
     if open_calls:
         raise InvalidRequestError(
             f"`tool_use` ids were found without `tool_result` blocks immediately after:"
-            f" {', '.join(open_calls)}. Each `tool_use` block must have a corresponding `tool_result` block"
+            f" {', '.join(open_calls)}. Each `tool_use` block must have a corresponding"
+            f" `tool_result` block"
             " in the next message.",
             path,
         )

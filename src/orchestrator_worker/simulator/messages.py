@@ -59,12 +59,6 @@ class MessageCalls:
             ApiError: What the API would refuse.
         """
         self._record.enter(call)
-        try:
-            await self._serve(exchange, call, body)
-        finally:
-            self._record.leave(call)
-
-    async def _serve(self, exchange: Exchange, call: Call, body: JsonObject) -> None:
         script = self._script()
         version = exchange.headers["anthropic-version"]
         model = check_create(body, version=version, refuse=script.refuse)
@@ -75,8 +69,8 @@ class MessageCalls:
             return
         call.status = 200
         work = self._answer(exchange, call, model, body, fault)
-        finished = await exchange.unless_left(work)
-        self._record.close(call, _outcome(finished=finished, fault=fault))
+        if not await exchange.unless_left(work):
+            self._record.close(call, "client_left")
 
     async def _fail(self, exchange: Exchange, call: Call, fault: Fault) -> None:
         call.status = fault.status
@@ -87,13 +81,18 @@ class MessageCalls:
         self._record.close(call, "fault")
         await exchange.refuse(ApiError(fault.status, fault.message, fault.error_type), headers)
 
+    def _end(self, call: Call) -> None:
+        """Close the record before the last byte: whoever has that finds the record complete."""
+        self._record.close(call, "fault" if call.fault else "completed")
+
     async def _answer(
         self, exchange: Exchange, call: Call, model: Model, body: JsonObject, fault: Fault | None
     ) -> None:
         script = self._script()
         reply = script.reply_for(body) or answer(body)
         latency = reply.latency or script.latency_for(model.id)
-        sender = Sender(exchange, call, latency, limit_headers(self._record.in_flight))
+        headers = limit_headers(self._record.in_flight)
+        sender = Sender(exchange, latency, headers, begin=call.touched, end=lambda: self._end(call))
         if fault and fault.kind == "hang":
             await for_ever()
         elif fault and fault.kind == "html":
@@ -145,12 +144,6 @@ def _ended(composed: Composed, usage: JsonObject) -> JsonObject:
         "stop_details": composed.stop_details,
         "usage": usage,
     }
-
-
-def _outcome(*, finished: bool, fault: Fault | None):
-    if not finished:
-        return "client_left"
-    return "fault" if fault else "completed"
 
 
 def apply_to_content(fault: Fault | None, composed: Composed) -> Fault | None:

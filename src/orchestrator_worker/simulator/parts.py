@@ -34,27 +34,31 @@ _EACH = re.compile(
 )
 _EACH_FILE = re.compile(
     r"\b(?:each|every|all|both|these|those|the)\b(?: one)?(?: of)?(?: (?:the|these|those|my|\d+))*"
-    r"(?: \w+){0,2}? (?:attachment|document|file|contract|report|letter|invoice|review|email|page|paper|resume|cv)s?\b",
+    r"(?: \w+){0,2}? (?:attachment|document|file|contract|report|letter|invoice|review"
+    r"|email|page|paper|resume|cv)s?\b",
     re.IGNORECASE,
 )
 _FILE = re.compile(r"\b[\w-]+\.(?:pdf|txt|md|docx?|csv|json|html?|py|xlsx?|log|eml)\b")
 _THEN = re.compile(
-    r"(?:[,;]\s*|\.\s+|\s+and\s+|\s+)(?=(?:and )?(?:then|finally|lastly|afterwards|after that|in the end"
+    r"(?:[,;]\s*|\.\s+|\s+and\s+|\s+)(?=(?:and )?(?:then|finally|lastly|afterwards|after"
+    r" that|in the end"
     r"|based on (?:that|this|these|those|it|them))\b)",
     re.IGNORECASE,
 )
 _TAIL = re.compile(
-    r"\s+(?=(?:in terms of|with respect to|with regard to|regarding|about|for|by|on|in|with|from|using|as)\b)",
+    r"\s+(?=(?:in terms of|with respect to|with regard"
+    r" to|regarding|about|for|by|on|in|with|from|using|as)\b)",
     re.IGNORECASE,
 )
 _HEAD = re.compile(
-    r"^(.*\b(?:about|of|for|in|on|between|with|into|to|from|following|both|compare)\b:?|[^:]*:|\w+(?: me| us)?)\s+(.+)$",
+    r"^(.*\b(?:about|of|for|in|on|between|with|into|to|from|following|both|compare)\b:?"
+    r"|[^:]*:|\w+(?: me| us)?)\s+(.+)$",
     re.IGNORECASE | re.DOTALL,
 )
 _AND = re.compile(r",\s*(?:and|or)\s+|\s+(?:and|or|&|versus|vs\.?)\s+|,\s+", re.IGNORECASE)
+_VERBS = "|".join(sorted(IMPERATIVES))
 _NEXT_ASK = re.compile(
-    rf"(?:,\s*(?:and\s+)?|;\s*(?:and\s+)?|\s+and\s+)(?:also\s+)?(?=(?:{'|'.join(sorted(IMPERATIVES))})\b)",
-    re.IGNORECASE,
+    rf"(?:,\s*(?:and\s+)?|;\s*(?:and\s+)?|\s+and\s+)(?:also\s+)?(?=(?:{_VERBS})\b)", re.IGNORECASE
 )
 _INLINE_NUMBER = re.compile(r"(?:^|[\s:])\(?(?:\d{1,2}|[a-h])\)\s+")
 _TRANSLATE = re.compile(
@@ -120,6 +124,7 @@ def _by_section(ask: str, conversation: Conversation) -> list[Part]:
     if not match or len(unique) < 2:
         return []
     sentence = next((s for s in sentences(ask) if _EACH.search(s)), ask)
+    sentence = without_courtesy(sentence)
     kind = match["what"].lower()
     return [
         Part(
@@ -142,7 +147,7 @@ def _by_file(ask: str, conversation: Conversation) -> list[Part]:
     match = _EACH_FILE.search(ask)
     if len(names) < 2 or not match:
         return []
-    sentence = next((s for s in sentences(ask) if _EACH_FILE.search(s)), ask)
+    sentence = without_courtesy(next((s for s in sentences(ask) if _EACH_FILE.search(s)), ask))
     return [
         Part(
             name,
@@ -219,7 +224,10 @@ def _by_form(ask: str) -> list[Part]:
         _enumerated,
     )
     text = without_courtesy(ask)
-    return next((found for form in forms if (found := form(text))), [])
+    for form in forms:
+        if found := form(text):
+            return found
+    return []
 
 
 def _items(text: str) -> list[str]:

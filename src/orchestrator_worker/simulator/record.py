@@ -4,7 +4,7 @@ benchmarks.
 
 from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from time import monotonic
 from typing import Literal
 
@@ -42,11 +42,16 @@ class Call:
     usage: JsonObject | None = None
     headers: dict[str, str] = field(default_factory=dict[str, str])
     body: JsonObject | None = None
+    counted: bool = False
+    """Whether it counts as in flight until it ends."""
 
     def touched(self) -> None:
         """Note the first byte of the response."""
         if self.first_byte_at is None:
             self.first_byte_at = now()
+
+
+SHOWN = tuple(name.name for name in fields(Call) if name.name != "counted")
 
 
 class Record:
@@ -79,19 +84,19 @@ class Record:
     def enter(self, call: Call) -> None:
         """Count a call for a message as in flight."""
         model = call.model or ""
+        call.counted = True
         self._in_flight[model] += 1
         self._peak = max(self._peak, self.in_flight)
         self._peak_by_model[model] = max(self._peak_by_model.get(model, 0), self._in_flight[model])
 
-    def leave(self, call: Call) -> None:
-        """Count it no longer."""
-        self._in_flight[call.model or ""] -= 1
-
     def close(self, call: Call, outcome: Outcome) -> None:
-        """End the entry. The first outcome stands."""
-        if call.outcome == "in_flight":
-            call.outcome = outcome
-            call.ended_at = now()
+        """End the entry and count it as in flight no longer. The first outcome stands."""
+        if call.outcome != "in_flight":
+            return
+        call.outcome = outcome
+        call.ended_at = now()
+        if call.counted:
+            self._in_flight[call.model or ""] -= 1
 
     def clear(self) -> None:
         """Forget all calls and begin the peaks anew with what is in flight."""
@@ -104,8 +109,12 @@ class Record:
     def to_json(self) -> JsonObject:
         """The whole record, oldest call first."""
         return {
-            "calls": [asdict(call) for call in self._calls],
+            "calls": [_shown(call) for call in self._calls],
             "in_flight": self.in_flight,
             "in_flight_peak": self._peak,
             "in_flight_peak_by_model": self._peak_by_model,
         }
+
+
+def _shown(call: Call) -> JsonObject:
+    return {name: getattr(call, name) for name in SHOWN}

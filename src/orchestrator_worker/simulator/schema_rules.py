@@ -21,7 +21,8 @@ FORMATS = frozenset(
 )
 KEYWORDS = frozenset(
     {
-        "type", "enum", "const", "anyOf", "allOf", "$ref", "$defs", "definitions", "default", "required",
+        "type", "enum", "const", "anyOf", "allOf", "$ref", "$defs", "definitions", "default",
+        "required",
         "properties", "additionalProperties", "items", "format", "pattern", "minItems", "title",
         "description", "$schema", "$id", "examples",
     }

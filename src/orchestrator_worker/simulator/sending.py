@@ -6,6 +6,7 @@ late goes out at once, in one write, so that lateness never adds up.
 
 import asyncio
 from bisect import bisect_right
+from collections.abc import Callable
 from operator import attrgetter
 
 from orchestrator_worker.simulator.errors import ApiError, envelope
@@ -13,7 +14,6 @@ from orchestrator_worker.simulator.exchange import Exchange, Headers
 from orchestrator_worker.simulator.faults import Fault
 from orchestrator_worker.simulator.framing import PING, Frame, before_fault, event, with_garbage
 from orchestrator_worker.simulator.jsons import JsonObject
-from orchestrator_worker.simulator.record import Call
 from orchestrator_worker.simulator.script import Latency
 
 HTML = b"<!doctype html><html><body><h1>A proxy answered instead</h1></body></html>"
@@ -28,9 +28,27 @@ async def for_ever() -> None:
 class Sender:
     """Sends the response of one call."""
 
-    def __init__(self, exchange: Exchange, call: Call, latency: Latency, headers: Headers) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        latency: Latency,
+        headers: Headers,
+        *,
+        begin: Callable[[], None],
+        end: Callable[[], None],
+    ) -> None:
+        """Prepare to send; the schedule begins now.
+
+        Args:
+            exchange: Where to.
+            latency: The pace.
+            headers: Sent with every response but a web page.
+            begin: Called before the first byte.
+            end: Called before the last byte.
+        """
         self._exchange = exchange
-        self._call = call
+        self._begin = begin
+        self._end = end
         self._latency = latency
         self._headers = headers
         self._loop = asyncio.get_running_loop()
@@ -39,11 +57,9 @@ class Sender:
     async def stream(self, frames: list[Frame], fault: Fault | None) -> None:
         """Send events until the message stops or the fault strikes."""
         if fault is None:
-            await self._play(frames)
-            await self._exchange.finish()
+            await self._play(frames, to_end=True)
         elif fault.kind == "garbage":
-            await self._play(with_garbage(frames, fault))
-            await self._exchange.finish()
+            await self._play(with_garbage(frames, fault), to_end=True)
         else:
             await self._play(before_fault(frames, fault))
             await self._break(fault)
@@ -51,58 +67,70 @@ class Sender:
     async def whole(self, message: JsonObject, ticks: int, fault: Fault | None) -> None:
         """Send a complete message when its last token is due, or what the fault makes of it."""
         await self._until(ticks)
-        self._call.touched()
+        self._begin()
         if fault is None:
-            await self._respond(200, message)
+            self._end()
+            await self._exchange.respond(200, message, self._headers)
         elif fault.kind == "error_event":
+            self._end()
             await self._exchange.refuse(ApiError(fault.status, fault.message, fault.error_type))
         elif fault.kind == "cut":
             await self._exchange.start(200, "application/json", self._headers)
-            await self._exchange.cut()
+            await self._cut()
         elif fault.kind == "stall":
             await self._exchange.start(200, "application/json", self._headers)
             await for_ever()
         else:
             await self._exchange.start(200, "application/json", self._headers)
-            await self._exchange.finish(b'{"id": "msg_')
+            await self._finish(b'{"id": "msg_')
 
     async def html(self) -> None:
         """Send a web page with status 200, as a proxy in between may."""
         await self._until(0)
-        self._call.touched()
+        self._begin()
         await self._exchange.start(200, "text/html", [("content-length", str(len(HTML)))])
-        await self._exchange.finish(HTML)
+        await self._finish(HTML)
 
-    async def _respond(self, status: int, body: JsonObject) -> None:
-        await self._exchange.respond(status, body, self._headers)
+    async def _finish(self, data: bytes = b"") -> None:
+        self._end()
+        await self._exchange.finish(data)
+
+    async def _cut(self) -> None:
+        self._end()
+        await self._exchange.cut()
 
     async def _break(self, fault: Fault) -> None:
         if fault.kind == "error_event":
             body = envelope(fault.error_type, fault.message, self._exchange.request_id)
-            await self._exchange.finish(event("error", body))
+            await self._finish(event("error", body))
         elif fault.kind == "cut":
-            await self._exchange.cut()
+            await self._cut()
         elif fault.kind == "stall":
             await self._ping_for_ever(fault.ping_seconds)
         else:
-            await self._exchange.finish()
+            await self._finish()
 
     async def _ping_for_ever(self, seconds: float) -> None:
         while True:
             await asyncio.sleep(seconds)
             await self._exchange.write(PING)
 
-    async def _play(self, frames: list[Frame]) -> None:
+    async def _play(self, frames: list[Frame], *, to_end: bool = False) -> None:
+        """Send the frames when they are due; with `to_end` the response ends with the last."""
         await self._until(0)
         headers = [("cache-control", "no-cache"), *self._headers]
         await self._exchange.start(200, "text/event-stream; charset=utf-8", headers)
-        self._call.touched()
+        self._begin()
         sent = 0
         while sent < len(frames):
             await self._until(frames[sent].tick)
             due = bisect_right(frames, self._due_tick(), lo=sent + 1, key=_TICK)
-            await self._exchange.write(b"".join([frame.data for frame in frames[sent:due]]))
+            data = b"".join([frame.data for frame in frames[sent:due]])
             sent = due
+            if to_end and sent == len(frames):
+                await self._finish(data)
+            else:
+                await self._exchange.write(data)
 
     def _due_tick(self) -> float:
         """The last tick that is due now."""

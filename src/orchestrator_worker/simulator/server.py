@@ -4,6 +4,7 @@ already.
 
 import asyncio
 import socket
+import sys
 import threading
 from concurrent.futures import Future
 from types import TracebackType
@@ -90,10 +91,13 @@ def serve(host: str, port: int, script: Script | None = None) -> None:
     listener = _listen(host, port)
     listening: Future[None] = Future()
     shown = f"http://{host}:{listener.getsockname()[1]}"
-    listening.add_done_callback(
-        lambda _: print(f"Simulator of the Claude Messages API listens on {shown}", flush=True)
-    )
+    listening.add_done_callback(lambda _: _announce(shown))
     _server(create_app(script), listening).run([listener])
+
+
+def _announce(url: str) -> None:
+    sys.stdout.write(f"Simulator of the Claude Messages API listens on {url}\n")
+    sys.stdout.flush()
 
 
 class EmbeddedSimulator:

@@ -19,10 +19,12 @@ _BLOCK = re.compile(
     re.DOTALL,
 )
 _ATTRIBUTE = re.compile(r"([\w:.-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
-_MARKUP = frozenset(
-    "a abbr b body br code div em h1 h2 h3 h4 head html i img li ol p pre s script span strong style"
-    " table tbody td th thead tr u ul".split()
+_MARKUP_NAMES = (
+    "a abbr b body br code div em h1 h2 h3 h4 head html i img li ol p pre s script span"
+    " strong style"
+    " table tbody td th thead tr u ul"
 )
+_MARKUP = frozenset(_MARKUP_NAMES.split())
 _RESULT = re.compile(
     r"result|finding|output|answer|response|report|part|section|piece|missing|gap|fail"
 )

@@ -22,7 +22,8 @@ from orchestrator_worker.simulator.schema_rules import SchemaSize, check_schema
 TOOL_NAME = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
 CUSTOM_KEYS = frozenset(
     {
-        "type", "name", "description", "input_schema", "strict", "eager_input_streaming", "cache_control",
+        "type", "name", "description", "input_schema", "strict", "eager_input_streaming",
+        "cache_control",
         "defer_loading", "input_examples", "allowed_callers",
     }
 )  # fmt: skip

@@ -32,12 +32,14 @@ OLD_VERSION = "2023-06-01"
 SAMPLING = ("temperature", "top_p", "top_k")
 COUNT_KEYS = frozenset(
     {
-        "model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "cache_control",
+        "model", "messages", "system", "tools", "tool_choice", "thinking", "output_config",
+        "cache_control",
         "speed", "user_profile_id",
     }
 )  # fmt: skip
 CREATE_KEYS = COUNT_KEYS | {
-    "max_tokens", "stop_sequences", "stream", "metadata", "service_tier", "inference_geo", "container",
+    "max_tokens", "stop_sequences", "stream", "metadata", "service_tier", "inference_geo",
+    "container",
     "diagnostics",
 }  # fmt: skip
 REFUSABLE = (
@@ -176,9 +178,9 @@ def _check_thinking(body: JsonObject, model: Model) -> None:
     thinking = object_at(body["thinking"], "thinking")
     kind = one_of(required(thinking, "type", "thinking"), THINKING_TYPES, "thinking.type")
     if kind not in model.thinking:
+        supported = ", ".join(sorted(model.thinking))
         raise InvalidRequestError(
-            f'"{kind}" is not supported for this model. Supported: {", ".join(sorted(model.thinking))}',
-            "thinking.type",
+            f'"{kind}" is not supported for this model. Supported: {supported}', "thinking.type"
         )
     keys = {"adaptive": ("type", "display"), "enabled": ("type", "display", "budget_tokens")}
     no_extra_keys(thinking, keys.get(kind, ("type",)), f"thinking.{kind}")

@@ -7,36 +7,51 @@ English only, by rules of thumb; a text they do not understand is one sentence a
 import re
 from typing import NamedTuple
 
+
+def _set(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"”’)]?\s+(?=[\"“(]?[A-Z0-9])|\n+")
 _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|vs|Mr|Mrs|Ms|Dr|No|approx|etc|Inc|Ltd)\.$")
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)]|\(?[a-z0-9]\))\s+")
 _HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", re.MULTILINE)
 _NUMBERED_HEADING = re.compile(
-    r"^((?:Section|Chapter|Article|Part|Clause)\s+\w+[.:]?[^\n]{0,60}|\d{1,2}\.\s+[A-Z][^\n.:?]{1,60})$",
+    r"^((?:Section|Chapter|Article|Part|Clause)\s+\w+[.:]?[^\n]{0,60}"
+    r"|\d{1,2}\.\s+[A-Z][^\n.:?]{1,60})$",
     re.MULTILINE,
 )
 _POLITE = re.compile(
     r"^(?:(?:hi|hello|hey|dear)\b[^,.!]*[,.!]\s*)?"
-    r"(?:(?:please|kindly|also|and|so|first|now|next|finally|then|lastly|afterwards|after that)\b,?\s*)*"
-    r"(?:(?:can|could|would|will) you\s+|i(?:'d like| would like| want| need) you to\s+|help me(?: to)?\s+"
+    r"(?:(?:please|kindly|also|and|so|first|now|next|finally|then|lastly|afterwards|after"
+    r" that)\b,?\s*)*"
+    r"(?:(?:can|could|would|will) you\s+|i(?:'d like| would like| want| need) you"
+    r" to\s+|help me(?: to)?\s+"
     r"|let us\s+|let's\s+)?(?:please\s+|also\s+|then\s+|finally\s+)*",
     re.IGNORECASE,
 )
-IMPERATIVES = frozenset(
+IMPERATIVES = _set(
     "add analyse analyze argue assess brainstorm build calculate categorise categorize check choose"
     " classify collect combine compare compose conclude contrast convert count create decide define"
-    " describe design determine develop discuss draft edit estimate evaluate examine explain extract"
-    " find fix generate give highlight identify implement improve investigate list mention merge name"
-    " note outline pick plan point prepare produce proofread propose provide rank rate read recommend"
-    " research review rewrite say search show simplify sketch state suggest summarise summarize tell"
-    " test translate verify weigh write".split()
+    " describe design determine develop discuss draft edit estimate evaluate examine"
+    " explain extract"
+    " find fix generate give highlight identify implement improve investigate list"
+    " mention merge name"
+    " note outline pick plan point prepare produce proofread propose provide rank rate"
+    " read recommend"
+    " research review rewrite say search show simplify sketch state suggest summarise"
+    " summarize tell"
+    " test translate verify weigh write"
 )
-_STOP = frozenset(
-    "a about above after all also an and any are as at be been but by can could did do does each every"
-    " for from had has have how i if in into is it its just like me more most my no not of on one only"
+_STOP = _set(
+    "a about above after all also an and any are as at be been but by can could did do"
+    " does each every"
+    " for from had has have how i if in into is it its just like me more most my no not"
+    " of on one only"
     " or other our out over please say should so some such tell than that the their them then there"
-    " these they this those to up us use was we were what when where which who why will with would you"
-    " your answer text give part write using following".split()
+    " these they this those to up us use was we were what when where which who why will"
+    " with would you"
+    " your answer text give part write using following"
 )
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 

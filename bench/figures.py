@@ -1,0 +1,151 @@
+"""The figures of a benchmark: from the samples of its batches to rows, a table and JSON."""
+
+import math
+import os
+import platform
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from load import Sample
+from workload import MAX_LAG_SECONDS, RAMP_SECONDS, SUBTASKS, Ideal
+
+LIMITS = {1: 1.03, 20: 1.05}
+"""Largest median of end to end / ideal that the product may show, by concurrency."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One batch of requests to one program."""
+
+    program: str
+    concurrency: int
+    samples: tuple[Sample, ...]
+    cpu_seconds: float
+    """CPU time of the program over the whole batch."""
+    lag_seconds: float
+    """The simulator's largest loop lag during the batch."""
+
+    @property
+    def valid(self) -> bool:
+        """Whether the simulator kept time, so that the batch counts."""
+        return self.lag_seconds < MAX_LAG_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One program at one concurrency, over its valid batches. None: there was none."""
+
+    program: str
+    concurrency: int
+    requests: int
+    """In valid batches."""
+    discarded: int
+    """Batches that did not count."""
+    least_lag_seconds: float
+    """The best batch's, valid or not."""
+    ratio_median: float | None
+    """End to end / ideal."""
+    ratio_p95: float | None
+    first_token_median: float | None
+    """Seconds from sending the request to the answer's first text."""
+    first_token_p95: float | None
+    cpu_milliseconds: float | None
+    """Per request; the median of the batches."""
+
+
+def row(program: str, concurrency: int, batches: Sequence[Batch], ideal: Ideal) -> Row:
+    """Return the figures of one program at one concurrency."""
+    own = [b for b in batches if (b.program, b.concurrency) == (program, concurrency)]
+    valid = [batch for batch in own if batch.valid]
+    samples = [sample for batch in valid for sample in batch.samples]
+    ratios = [sample.total / ideal.total for sample in samples]
+    firsts = [sample.first_token for sample in samples]
+    cpu = [batch.cpu_seconds / len(batch.samples) * 1000 for batch in valid]
+    return Row(
+        program,
+        concurrency,
+        requests=len(samples),
+        discarded=len(own) - len(valid),
+        least_lag_seconds=min(batch.lag_seconds for batch in own),
+        ratio_median=_median(ratios),
+        ratio_p95=_p95(ratios),
+        first_token_median=_median(firsts),
+        first_token_p95=_p95(firsts),
+        cpu_milliseconds=_median(cpu),
+    )
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return statistics.median(values) if values else None
+
+
+def _p95(values: Sequence[float]) -> float | None:
+    """Return the smallest value that 95 % do not exceed (nearest rank)."""
+    return sorted(values)[math.ceil(0.95 * len(values)) - 1] if values else None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All figures of one run."""
+
+    ideal: Ideal
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+    date: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
+    machine: str = field(
+        default_factory=lambda: f"{os.cpu_count()} CPUs, Python {platform.python_version()}"
+    )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything, unrounded."""
+        return asdict(self)
+
+    def broken_limits(self) -> list[str]:
+        """Return what the product's figures exceed, or leave open."""
+        found: list[str] = []
+        for each in self.rows:
+            limit = LIMITS.get(each.concurrency)
+            if each.program != "product" or limit is None:
+                continue
+            if each.ratio_median is None:
+                found.append(f"no valid batch at {each.concurrency} concurrent")
+            elif each.ratio_median > limit:
+                found.append(
+                    f"{each.ratio_median:.3f} of the ideal at {each.concurrency} concurrent, "
+                    f"the limit is {limit}"
+                )
+        return found
+
+    def lines(self) -> Iterable[str]:
+        """Yield the report as text, at most 80 columns wide."""
+        yield f"Overhead of the service, {self.date}, {self.machine}"
+        yield (
+            f"{SUBTASKS} workers per request; ideal: {self.ideal.total:.4f} s end to end, "
+            f"{self.ideal.first_token:.4f} s to the first"
+        )
+        yield f"token of the answer; clients ramp over {RAMP_SECONDS:g} s"
+        yield ""
+        yield "                 end to end / ideal  first token [s]  CPU per   requests"
+        yield "clients program     median      p95  median     p95  request  (discarded)"
+        for before, each in zip([None, *self.rows], self.rows, strict=False):
+            if before is not None and before.concurrency != each.concurrency:
+                yield ""
+            yield _line(each)
+        yield from ("", *self.notes) if self.notes else ()
+
+
+def _line(each: Row) -> str:
+    head = f"{each.concurrency:7d} {each.program:8s}"
+    if each.cpu_milliseconds is None:
+        return (
+            f"{head}  no valid batch: the simulator lagged {each.least_lag_seconds * 1000:.0f} ms "
+            f"or more ({each.discarded})"
+        )
+    return (
+        f"{head}{each.ratio_median:10.3f}{each.ratio_p95:9.3f}"
+        f"{each.first_token_median:8.3f}{each.first_token_p95:8.3f}"
+        f"{each.cpu_milliseconds:6.1f} ms{each.requests:6d} ({each.discarded})"
+    )

@@ -1,0 +1,126 @@
+"""The real service on a real port, in a thread with a loop of its own, for tests to talk to over sockets."""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+import structlog
+import uvicorn
+from blockbuster import blockbuster_ctx
+
+from orchestrator_worker.app import create_app
+from orchestrator_worker.auth.signing import token_signer
+from orchestrator_worker.claude.retry import RetryPolicy
+from orchestrator_worker.config import Settings, load_settings, variable_names
+
+SECRET = "test-secret-0123456789-0123456789-0123456789"
+WAIT_SECONDS = 10.0
+
+
+@dataclass
+class RunningService:
+    """What a test needs to know of it."""
+
+    url: str
+    settings: Settings
+    token: str
+    logs: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """Every log event, as the JSON form would write it."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.token}"}
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return [event for event in self.logs if event.get("event") == name]
+
+
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Set exactly these of the service's variables."""
+    before = {name: os.environ.pop(name, None) for name in variable_names()}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            os.environ.pop(name, None)
+        os.environ.update({name: value for name, value in before.items() if value is not None})
+
+
+def settings_from(**variables: str) -> Settings:
+    with environment(**variables):
+        return load_settings()
+
+
+@contextmanager
+def running_service(data: Path, **variables: str) -> Iterator[RunningService]:
+    """Serve with these variables; without key and address of an upstream, on the embedded simulator."""
+    defaults = {
+        "JWT_SECRET_KEY": SECRET,
+        "DATA_DIR": str(data),
+        "ENVIRONMENT": "test",
+        "RATE_LIMIT_ENABLED": "false",
+    }
+    settings = settings_from(**{**defaults, **variables})
+    retry = RetryPolicy(backoff_seconds=0)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings, retry), http="httptools", log_config=None, access_log=False
+        )
+    )
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    service = RunningService(url, settings, token_signer(settings).issue("tester"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    with _recorded(service.logs):
+        thread.start()
+        try:
+            _wait_until_started(server, thread)
+            # Starting may block; serving may not.
+            with blockbuster_ctx("orchestrator_worker"):
+                yield service
+        finally:
+            server.should_exit = True
+            thread.join(WAIT_SECONDS)
+            listener.close()
+            assert not thread.is_alive(), "the server did not stop"
+
+
+def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> None:
+    pause = threading.Event()
+    for _ in range(int(WAIT_SECONDS / 0.01)):
+        if server.started:
+            return
+        assert thread.is_alive(), "the server did not start"
+        pause.wait(0.01)
+    raise AssertionError("the server did not start in time")
+
+
+@contextmanager
+def _recorded(logs: list[dict[str, Any]]) -> Iterator[None]:
+    def keep(_logger: object, _method: str, event: Any) -> Any:
+        # Through JSON, so that what cannot be written would fail here.
+        logs.append(orjson.loads(orjson.dumps({k: v for k, v in event.items() if k != "exc_info"})))
+        raise structlog.DropEvent
+
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.add_log_level,
+            keep,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.ReturnLoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    try:
+        yield
+    finally:
+        structlog.reset_defaults()

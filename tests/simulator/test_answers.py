@@ -1,0 +1,145 @@
+from typing import Any
+
+import pytest
+
+from tests.simulator.test_messages import DELEGATE
+from tests.simulator.wire import Wire, ask, text_of
+
+CONTRACT = """Please summarise each section of this contract, then say what is missing.
+
+# Contract
+
+## Scope
+The supplier delivers bicycles to the shops. Delivery takes five days.
+
+## Price
+Each bicycle costs 400 EUR. Payment is due in thirty days.
+
+## Term
+The contract ends in May 2027."""
+
+SPLIT: list[tuple[str, list[str]]] = [
+    (
+        "Compare solar, wind and nuclear energy in terms of cost.",
+        ["Solar", "Wind", "Nuclear energy"],
+    ),
+    ("Compare Python with Rust", ["Python", "Rust"]),
+    ("Translate “good morning” into French, German and Italian", ["French", "German", "Italian"]),
+    ("What are the pros and cons of tea?", ["Pros of tea", "Cons of tea"]),
+    ("Write a tweet, a post and an email about it.", ["A tweet", "A post", "An email"]),
+    ("1. Explain TCP\n2. Explain UDP", ["Explain TCP", "Explain UDP"]),
+    ("Summarise these:\n- Solar\n- Wind", ["Solar", "Wind"]),
+    ("Please (1) explain TCP, (2) explain UDP", ["Explain TCP", "Explain UDP"]),
+    ("What is TCP? What is UDP?", ["What is TCP", "What is UDP"]),
+    ("Describe tea and then write a quiz", ["Describe tea", "Write a quiz"]),
+    ("Explain recursion and list three uses.", ["Explain recursion", "List three uses"]),
+    ("Review each file: a.py b.py", ["a.py", "b.py"]),
+    (CONTRACT, ["Scope", "Price", "Term", "Say what is missing"]),
+]
+WHOLE = [
+    "What is the capital of France?",
+    "Hello!",
+    "Tell me about Berlin, please.",
+    "Write a haiku about spring. Keep it short and use simple words.",
+    "My name is Ada. What is the capital of France?",
+    "Compare and contrast",
+    "x" * 5000,
+    "?",
+]
+
+
+async def planned(wire: Wire, text: str) -> list[dict[str, Any]]:
+    block = (await wire.message(ask(text, max_tokens=9000, tools=[DELEGATE]))).content[0]
+    subtasks: Any = block.input["subtasks"] if block.type == "tool_use" else []
+    return subtasks
+
+
+@pytest.mark.parametrize(("text", "titles"), SPLIT, ids=[text[:30] for text, _ in SPLIT])
+async def test_a_request_is_split_into_its_real_parts(
+    wire: Wire, text: str, titles: list[str]
+) -> None:
+    subtasks = await planned(wire, text)
+    assert [subtask["title"] for subtask in subtasks] == titles
+    assert len({subtask["instructions"] for subtask in subtasks}) == len(titles)
+
+
+@pytest.mark.parametrize("text", WHOLE, ids=[text[:30] for text in WHOLE])
+async def test_a_request_with_one_part_is_not_split(wire: Wire, text: str) -> None:
+    assert await planned(wire, text) == []
+
+
+async def test_what_comes_last_depends_on_what_comes_before(wire: Wire) -> None:
+    *sections, last = await planned(wire, CONTRACT)
+    assert last["depends_on"] == [section["id"] for section in sections]
+    assert all("depends_on" not in section for section in sections)
+    assert "the section “Price”" in sections[1]["instructions"]
+    assert "400 EUR" in sections[1]["instructions"]
+
+
+async def test_attached_texts_are_named_by_their_id(wire: Wire) -> None:
+    index = '<file id="1" name="a.txt">x</file>\n<file id="2" name="b.txt">y</file>'
+    first, second = await planned(wire, f"Summarise each file.\n\n{index}")
+    assert (first["attachments"], second["attachments"]) == (["1"], ["2"])
+
+
+def told(*texts: str) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": [{"type": "text", "text": text} for text in texts]}]
+
+
+async def answered(wire: Wire, *texts: str, before: Any = ()) -> str:
+    return text_of(await wire.message(ask(messages=[*before, *told(*texts)])))
+
+
+async def test_a_subtask_is_answered_with_sentences_of_the_document(wire: Wire) -> None:
+    answer = await answered(wire, CONTRACT, "Your part: summarise the section “Price”.")
+    assert answer.startswith("Each bicycle costs 400 EUR. Payment is due in thirty days.")
+    other = await answered(wire, CONTRACT, "How long does the delivery of bicycles take?")
+    assert "Delivery takes five days." in other
+    assert other.count("(simulated)") == 1
+
+
+async def test_an_instruction_nothing_is_known_about_is_named(wire: Wire) -> None:
+    answers = [
+        await answered(wire, f"Explain the history of {thing}.") for thing in ("tea", "jazz")
+    ]
+    assert "history of tea" in answers[0]
+    assert "history of jazz" in answers[1]
+
+
+async def test_results_are_merged_verbatim_and_gaps_are_named(wire: Wire) -> None:
+    blocks = (
+        '<result-7f title="Scope" status="succeeded">\nBicycles.\n\n- two\n</result-7f>\n\n'
+        '<result-7f title="Price" status="timed_out" reason="took too long" />\n\n'
+        '<result-7f title="Term" status="failed">\nrefused\n</result-7f>'
+    )
+    answer = await answered(wire, CONTRACT, f"What was found:\n\n{blocks}\n\nWrite it up.")
+    assert "## Scope\n\nBicycles.\n\n- two" in answer
+    assert "“Price” is missing: took too long." in answer
+    assert "“Term” is missing: refused." in answer
+    assert answer.index("Scope") < answer.index("Price") < answer.index("Term")
+
+
+async def test_a_task_that_builds_on_results_does_not_repeat_them(wire: Wire) -> None:
+    block = '<result-7f title="Scope" status="succeeded">\nBicycles are delivered.\n</result-7f>'
+    task = "Say what is missing in the contract that was summarised."
+    answer = await answered(wire, CONTRACT, f"{block}\n\n{task}")
+    assert answer.startswith("The earlier results cover Scope.")
+    assert "Bicycles are delivered" not in answer
+
+
+async def test_facts_of_the_conversation_are_remembered(wire: Wire) -> None:
+    before = [
+        *told("My name is Ada. My favourite colour is green. Remember: the code is 42."),
+        {"role": "assistant", "content": "Gladly."},
+    ]
+    assert "Ada" in await answered(wire, "What did I say my name was?", before=before)
+    assert "green" in await answered(wire, "What is my favourite colour?", before=before)
+    assert "the code is 42" in await answered(wire, "What should you remember?", before=before)
+    assert "Ada" in await answered(wire, "My name is Ada.")
+
+
+async def test_the_system_prompt_is_never_the_request(wire: Wire) -> None:
+    system = "Compare tea, milk and beer. Then recommend one."
+    message = await wire.message(ask("Hello", system=system, tools=[DELEGATE]))
+    assert message.stop_reason == "end_turn"
+    assert "tea" not in text_of(message)
