@@ -17,6 +17,7 @@ from blockbuster import blockbuster_ctx
 from orchestrator_worker.app import create_app
 from orchestrator_worker.auth.signing import token_signer
 from orchestrator_worker.claude.retry import RetryPolicy
+from orchestrator_worker.cli.serve import server_config
 from orchestrator_worker.config import Settings, load_settings, variable_names
 
 SECRET = "test-secret-0123456789-0123456789-0123456789"
@@ -70,11 +71,7 @@ def running_service(data: Path, **variables: str) -> Iterator[RunningService]:
     }
     settings = settings_from(**{**defaults, **variables})
     retry = RetryPolicy(backoff_seconds=0)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(settings, retry), http="httptools", log_config=None, access_log=False
-        )
-    )
+    server = uvicorn.Server(server_config(create_app(settings, retry)))
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     service = RunningService(url, settings, token_signer(settings).issue("tester"))

@@ -1,7 +1,10 @@
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from orchestrator_worker.simulator.answers import answer
 from tests.simulator.test_messages import DELEGATE
 from tests.simulator.wire import Wire, ask, text_of
 
@@ -36,6 +39,12 @@ SPLIT: list[tuple[str, list[str]]] = [
     ("Review each file: a.py b.py", ["a.py", "b.py"]),
     (CONTRACT, ["Scope", "Price", "Term", "Say what is missing"]),
 ]
+PIECES = [
+    "Compare ", "tea", " and ", ", ", "milk", "\n", "\n\n", "# ", "- ", "1. ", "? ", ". ", "then ",
+    "each section", "Translate ", " into ", "pros and cons", "<result title='x'>", "</result>",
+    "finally ", "(1) ", "my name is Ada", "remember", "a.txt ", "each file ", ":", "<a/>",
+    "<doc name='b'>z</doc>",
+]  # fmt: skip
 WHOLE = [
     "What is the capital of France?",
     "Hello!",
@@ -82,6 +91,21 @@ async def test_attached_texts_are_named_by_their_id(wire: Wire) -> None:
     assert (first["attachments"], second["attachments"]) == (["1"], ["2"])
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.text(min_size=1, max_size=300).filter(str.strip))
+def test_any_text_gets_a_plan_or_an_answer(text: str) -> None:
+    body = ask(text, tools=[DELEGATE])
+    reply = answer(body)
+    assert reply.text.endswith("(simulated)") or reply.tools
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=12))
+def test_any_mixture_of_forms_gets_a_plan_or_an_answer(pieces: list[str]) -> None:
+    reply = answer(ask("".join(pieces), tools=[DELEGATE]))
+    assert reply.text.endswith("(simulated)") or reply.tools
+
+
 def told(*texts: str) -> list[dict[str, Any]]:
     return [{"role": "user", "content": [{"type": "text", "text": text} for text in texts]}]
 
@@ -91,8 +115,8 @@ async def answered(wire: Wire, *texts: str, before: Any = ()) -> str:
 
 
 async def test_a_subtask_is_answered_with_sentences_of_the_document(wire: Wire) -> None:
-    answer = await answered(wire, CONTRACT, "Your part: summarise the section “Price”.")
-    assert answer.startswith("Each bicycle costs 400 EUR. Payment is due in thirty days.")
+    said = await answered(wire, CONTRACT, "Your part: summarise the section “Price”.")
+    assert said.startswith("Each bicycle costs 400 EUR. Payment is due in thirty days.")
     other = await answered(wire, CONTRACT, "How long does the delivery of bicycles take?")
     assert "Delivery takes five days." in other
     assert other.count("(simulated)") == 1
@@ -112,19 +136,19 @@ async def test_results_are_merged_verbatim_and_gaps_are_named(wire: Wire) -> Non
         '<result-7f title="Price" status="timed_out" reason="took too long" />\n\n'
         '<result-7f title="Term" status="failed">\nrefused\n</result-7f>'
     )
-    answer = await answered(wire, CONTRACT, f"What was found:\n\n{blocks}\n\nWrite it up.")
-    assert "## Scope\n\nBicycles.\n\n- two" in answer
-    assert "“Price” is missing: took too long." in answer
-    assert "“Term” is missing: refused." in answer
-    assert answer.index("Scope") < answer.index("Price") < answer.index("Term")
+    said = await answered(wire, CONTRACT, f"What was found:\n\n{blocks}\n\nWrite it up.")
+    assert "## Scope\n\nBicycles.\n\n- two" in said
+    assert "“Price” is missing: took too long." in said
+    assert "“Term” is missing: refused." in said
+    assert said.index("Scope") < said.index("Price") < said.index("Term")
 
 
 async def test_a_task_that_builds_on_results_does_not_repeat_them(wire: Wire) -> None:
     block = '<result-7f title="Scope" status="succeeded">\nBicycles are delivered.\n</result-7f>'
     task = "Say what is missing in the contract that was summarised."
-    answer = await answered(wire, CONTRACT, f"{block}\n\n{task}")
-    assert answer.startswith("The earlier results cover Scope.")
-    assert "Bicycles are delivered" not in answer
+    said = await answered(wire, CONTRACT, f"{block}\n\n{task}")
+    assert said.startswith("The earlier results cover Scope.")
+    assert "Bicycles are delivered" not in said
 
 
 async def test_facts_of_the_conversation_are_remembered(wire: Wire) -> None:

@@ -245,7 +245,8 @@ async def ended_call(wire: Wire) -> dict[str, Any]:
 async def test_a_client_that_leaves_a_stream_is_noticed_within_100_ms(wire: Wire) -> None:
     await wire.script(**slow(0, 20), replies=[{"when": {}, "reply": {"text": "x", "tokens": 500}}])
     async with wire.http.stream("POST", "/v1/messages", json=ask(stream=True)) as response:
-        await anext(response.aiter_bytes())
+        chunks = response.aiter_bytes()
+        await anext(chunks)
         assert (await wire.record())["in_flight"] == 1
     left = monotonic()
     call = await ended_call(wire)
@@ -260,9 +261,9 @@ async def test_the_pace_is_first_token_plus_tokens_by_rate(wire: Wire, *, stream
     await wire.script(**slow(0.1, 400), replies=[{"when": {}, "reply": reply}])
     await wire.post(ask(stream=stream))
     call = (await wire.calls())[0]
-    assert 0.35 <= call["ended_at"] - call["arrived_at"] < 0.5
+    assert 0.345 <= call["ended_at"] - call["arrived_at"] < 0.6
     begun = call["first_byte_at"] - call["arrived_at"]
-    assert 0.1 <= begun < 0.2 if stream else begun >= 0.35
+    assert 0.095 <= begun < 0.3 if stream else begun >= 0.345
 
 
 async def test_a_reply_may_have_a_pace_of_its_own(wire: Wire) -> None:
@@ -270,7 +271,7 @@ async def test_a_reply_may_have_a_pace_of_its_own(wire: Wire) -> None:
     await wire.script(replies=[{"when": {}, "reply": {"text": "x", "latency": pace}}])
     await wire.post(ask())
     call = (await wire.calls())[0]
-    assert call["ended_at"] - call["arrived_at"] >= 0.2
+    assert call["ended_at"] - call["arrived_at"] >= 0.195
 
 
 async def test_the_record_tells_what_was_asked_and_what_came_of_it(wire: Wire) -> None:

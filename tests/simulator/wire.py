@@ -17,7 +17,7 @@ HEADERS = {"authorization": "Bearer k", "anthropic-version": "2026-10-21"}
 HAIKU, SONNET, OPUS = "claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5-5"
 OLD_HAIKU, OLD_OPUS = "claude-haiku-4-5", "claude-opus-5"
 _AT_ONCE = {"first_token_seconds": 0, "tokens_per_second": 0}
-INSTANT = {"latencies": {name: _AT_ONCE for name in ("haiku", "sonnet", "default")}}
+INSTANT = {"latencies": dict.fromkeys(("haiku", "sonnet", "default"), _AT_ONCE)}
 EVENTS: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
 Json = dict[str, Any]
 

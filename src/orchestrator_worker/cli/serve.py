@@ -6,6 +6,7 @@ import socket
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from orchestrator_worker.app import create_app
 from orchestrator_worker.config import Settings, load_settings
@@ -26,16 +27,7 @@ def serve() -> int:
     settings = load_settings()
     configure_logging(settings.log.level, settings.log.format)
     app = create_app(settings)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            http="httptools",  # h11 accepts requests that smuggle a second one behind a proxy
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
-    )
+    server = uvicorn.Server(server_config(app))
     with _listen(settings) as listener:
         host, port = listener.getsockname()[:2]
         structlog.stdlib.get_logger(__name__).info(
@@ -43,6 +35,18 @@ def serve() -> int:
         )
         server.run(sockets=[listener])
     return 0 if server.started else 1
+
+
+def server_config(app: FastAPI) -> uvicorn.Config:
+    """Return how the application is served, wherever that is."""
+    return uvicorn.Config(
+        app,
+        http="httptools",  # h11 accepts requests that smuggle a second one behind a proxy
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
 
 
 def _listen(settings: Settings) -> socket.socket:

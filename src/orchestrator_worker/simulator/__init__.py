@@ -4,8 +4,9 @@ It shares no code with the rest of the package, so that one misreading of the AP
 both. It answers from the structure and content of a request, deterministically, and says that it
 is simulated.
 
-Layers, top first: `server` runs `app`; `app` uses `control`, `sending`, `composing`; those use
-`answers`, `planning`, `validation`; at the bottom stand `models`, `tokens`, `errors` and `jsons`.
+Layers, top first: `server` runs `app`, which hands calls to `messages` and `control`. `messages`
+uses `answers`, `composing` and `sending`; `app` and `messages` ask `validation` first. At the bottom
+stand `models`, `tokens`, `errors` and `jsons`.
 """
 
 from orchestrator_worker.simulator.app import create_app

@@ -102,9 +102,11 @@ class Conversation:
 
     @cached_property
     def _asking_text(self) -> str:
-        """The last text block that asks for something, else the last one."""
+        """The last text block that is no mere document, else the last one."""
         for text in reversed(self.last_texts):
-            if any(is_ask(sentence) for sentence in sentences(_split(outside_blocks(text))[0])):
+            ask, document = _split(outside_blocks(text))
+            brief = bool(ask) and not document and len(ask) < LONG_TEXT
+            if brief or any(is_ask(sentence) for sentence in sentences(ask)):
                 return text
         return self.last_texts[-1] if self.last_texts else ""
 

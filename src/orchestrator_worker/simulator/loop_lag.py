@@ -1,6 +1,7 @@
 """How late the event loop is, so that a benchmark can tell a slow simulator from a slow service."""
 
 import asyncio
+from time import monotonic
 
 PROBE_SECONDS = 0.01
 
@@ -15,13 +16,13 @@ class LoopLag:
     def start(self) -> None:
         """Begin to measure on the running loop."""
         loop = asyncio.get_running_loop()
-        due = loop.time() + PROBE_SECONDS
+        due = monotonic() + PROBE_SECONDS
 
         def probe() -> None:
-            self.max_seconds = max(self.max_seconds, loop.time() - due)
+            self.max_seconds = max(self.max_seconds, monotonic() - due)
             self.start()
 
-        self._timer = loop.call_at(due, probe)
+        self._timer = loop.call_later(PROBE_SECONDS, probe)
 
     def stop(self) -> None:
         """Measure no longer."""

@@ -1,7 +1,7 @@
 """Splitting an ask into its real parts, by its form: lists, sections, files, several asks,
 enumerations.
 
-Each part becomes a task that can be understood alone, in the user's own words.
+Each part can be understood alone, in the user's own words.
 """
 
 import re
@@ -123,8 +123,7 @@ def _by_section(ask: str, conversation: Conversation) -> list[Part]:
     unique = list({section.heading: section for section in found}.values())
     if not match or len(unique) < 2:
         return []
-    sentence = next((s for s in sentences(ask) if _EACH.search(s)), ask)
-    sentence = without_courtesy(sentence)
+    sentence = without_courtesy(next((s for s in sentences(ask) if _EACH.search(s)), ask))
     kind = match["what"].lower()
     return [
         Part(
@@ -290,7 +289,7 @@ def _for_and_against(ask: str) -> list[Part]:
 
 def _enumerated(ask: str) -> list[Part]:
     named, tail = _tail(ask)
-    first, *rest = _items(named)
+    first, *rest = _items(named) or [""]
     match = _HEAD.match(first)
     if len(rest) < 2 or match is None or not is_ask(ask):
         return []

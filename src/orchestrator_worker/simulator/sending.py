@@ -8,6 +8,7 @@ import asyncio
 from bisect import bisect_right
 from collections.abc import Callable
 from operator import attrgetter
+from time import monotonic
 
 from orchestrator_worker.simulator.errors import ApiError, envelope
 from orchestrator_worker.simulator.exchange import Exchange, Headers
@@ -51,8 +52,8 @@ class Sender:
         self._end = end
         self._latency = latency
         self._headers = headers
-        self._loop = asyncio.get_running_loop()
-        self._start = self._loop.time()
+        # Not the loop's clock: uvloop's stands still within a turn of the loop.
+        self._start = monotonic()
 
     async def stream(self, frames: list[Frame], fault: Fault | None) -> None:
         """Send events until the message stops or the fault strikes."""
@@ -137,9 +138,9 @@ class Sender:
         rate = self._latency.tokens_per_second
         if not rate:
             return float("inf")
-        return (self._loop.time() - self._start - self._latency.first_token_seconds) * rate
+        return (monotonic() - self._start - self._latency.first_token_seconds) * rate
 
     async def _until(self, tick: int) -> None:
-        delay = self._start + self._latency.due_seconds(tick) - self._loop.time()
+        delay = self._start + self._latency.due_seconds(tick) - monotonic()
         if delay > 0:
             await asyncio.sleep(delay)

@@ -7,7 +7,7 @@ from orchestrator_worker.simulator.jsons import JsonObject, as_object, objects
 from orchestrator_worker.simulator.parts import Part, parts_of
 from orchestrator_worker.simulator.schema_values import Material, instance, plan_property
 from orchestrator_worker.simulator.script import ToolCall
-from orchestrator_worker.simulator.wording import content_words, words
+from orchestrator_worker.simulator.wording import content_words, stem, words
 
 CLEAR_MATCH = 3
 """Words of a description that must occur in the request when none of the tool's name does."""
@@ -42,8 +42,9 @@ def _chosen(tools: list[JsonObject], conversation: Conversation) -> JsonObject |
 
 
 def _matches(tool: JsonObject, ask: str) -> bool:
-    asked = content_words(ask) | {word[:6] for word in words(ask)}
-    name = {part.lower()[:6] for part in _NAME_PARTS.findall(tool["name"])} - _EMPTY_NAMES
+    asked = content_words(ask) | {stem(word) for word in words(ask)}
+    name_parts = {part.lower() for part in _NAME_PARTS.findall(tool["name"])}
+    name = {stem(part) for part in name_parts - _EMPTY_NAMES}
     described = content_words(str(tool.get("description", "")))
     return bool(name & asked) or len(described & content_words(ask)) >= CLEAR_MATCH
 

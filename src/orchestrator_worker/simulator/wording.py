@@ -106,9 +106,14 @@ def words(text: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(text)]
 
 
+def stem(word: str) -> str:
+    """The word cut to six letters without a plural, so that forms of one word meet."""
+    return (word.removesuffix("s") if len(word) > 3 else word)[:6]
+
+
 def content_words(text: str) -> set[str]:
-    """The words that carry meaning, cut to six letters so that forms of one word meet."""
-    return {word[:6] for word in words(text) if word not in _STOP and len(word) > 1}
+    """The stems of the words that carry meaning."""
+    return {stem(word) for word in words(text) if word not in _STOP and len(word) > 1}
 
 
 def is_ask(sentence: str) -> bool:

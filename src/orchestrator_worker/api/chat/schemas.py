@@ -9,7 +9,15 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, cast
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from orchestrator_worker.claude.client import Message
 from orchestrator_worker.errors import InvalidRequest
@@ -32,7 +40,15 @@ class TextPart(_Wire):
     text: str
 
 
-Content = str | list[TextPart]
+def _content_form(content: Any) -> str:
+    return "parts" if isinstance(content, list) else "string"
+
+
+# Told apart by form, so that a mistake is reported where it is and not for every form there could be.
+Content = Annotated[
+    Annotated[str, Tag("string")] | Annotated[list[TextPart], Tag("parts")],
+    Discriminator(_content_form),
+]
 
 
 class SystemMessage(_Wire):
@@ -197,4 +213,4 @@ def _invalid(error: ValidationError) -> InvalidRequest:
     return InvalidRequest(f"{param}: {mistake['msg']}.", param=param, code="invalid_value")
 
 
-_UNION_MEMBERS = frozenset({"system", "developer", "user", "assistant", "str"})
+_UNION_MEMBERS = frozenset({"system", "developer", "user", "assistant", "string", "parts"})

@@ -1,0 +1,379 @@
+"""What the service refuses, before anything is spent, and what every response carries."""
+
+import asyncio
+import json
+from typing import Any
+
+import httpx2
+import jwt
+import pytest
+from chat import MODEL, ask, body
+from conftest import StartService
+from dumb_upstream import DumbUpstream, Reply
+from running_service import SECRET, RunningService
+
+NOW = 1_795_000_000
+
+
+def raw(content: bytes) -> dict[str, Any]:
+    return {"content": content, "headers": {"content-type": "application/json"}}
+
+
+BAD_BODIES: list[tuple[str, dict[str, Any], int, str | None, str | None]] = [
+    ("empty", raw(b""), 400, None, None),
+    ("malformed", raw(b'{"model": '), 400, None, None),
+    ("not an object", raw(b"[1, 2]"), 400, None, None),
+    ("not UTF-8", raw(b'{"model": "\xff"}'), 400, None, None),
+    ("NaN", raw(json.dumps(body(temperature=float("nan"))).encode()), 400, None, None),
+    (
+        "a lone surrogate",
+        raw(b'{"model":"m","messages":[{"role":"user","content":"\\ud800"}]}'),
+        400,
+        None,
+        None,
+    ),
+    ("deep nesting", raw(b"[" * 100_000), 400, None, None),
+    ("no model", {"json": {"messages": body()["messages"]}}, 400, "model", "invalid_value"),
+    ("unknown model", {"json": body(model="gpt-9")}, 404, "model", "model_not_found"),
+    ("no messages", {"json": {"model": MODEL}}, 400, "messages", "invalid_value"),
+    ("empty messages", {"json": body(messages=[])}, 400, "messages", "invalid_value"),
+    (
+        "blank messages",
+        {"json": body(messages=[{"role": "user", "content": " \n"}])},
+        400,
+        "messages",
+        None,
+    ),
+    (
+        "only a system message",
+        {"json": body(messages=[{"role": "system", "content": "x"}])},
+        400,
+        "messages",
+        None,
+    ),
+    (
+        "the assistant's turn last",
+        {"json": body(messages=[*body()["messages"], {"role": "assistant", "content": "x"}])},
+        400,
+        "messages",
+        None,
+    ),
+    (
+        "unknown role",
+        {"json": body(messages=[{"role": "robot", "content": "x"}])},
+        400,
+        "messages.0",
+        "invalid_value",
+    ),
+    (
+        "content of a wrong type",
+        {"json": body(messages=[{"role": "user", "content": 5}])},
+        400,
+        "messages.0.content",
+        "invalid_value",
+    ),
+    (
+        "too many messages",
+        {"json": body(messages=body()["messages"] * 1001)},
+        400,
+        "messages",
+        "invalid_value",
+    ),
+    ("max_tokens zero", {"json": body(max_tokens=0)}, 400, "max_tokens", "invalid_value"),
+    ("max_tokens a string", {"json": body(max_tokens="9")}, 400, "max_tokens", "invalid_value"),
+    ("stream a string", {"json": body(stream="yes")}, 400, "stream", "invalid_value"),
+    ("two answers", {"json": body(n=2)}, 400, "n", "invalid_value"),
+    ("temperature out of range", {"json": body(temperature=3)}, 400, "temperature", None),
+    ("tools", {"json": body(tools=[{"type": "function"}])}, 400, "tools", "unsupported_parameter"),
+    ("stop", {"json": body(stop=["x"])}, 400, "stop", "unsupported_parameter"),
+    (
+        "a JSON schema",
+        {"json": body(response_format={"type": "json_schema"})},
+        400,
+        "response_format.type",
+        "invalid_value",
+    ),
+    (
+        "an image",
+        {
+            "json": body(
+                messages=[{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]
+            )
+        },
+        400,
+        "messages.0.content.0.type",
+        "invalid_value",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "param", "code"),
+    [case[1:] for case in BAD_BODIES],
+    ids=[case[0] for case in BAD_BODIES],
+)
+async def test_a_bad_body_is_refused_with_its_field_and_costs_nothing(
+    http: httpx2.AsyncClient,
+    upstream: DumbUpstream,
+    sent: dict[str, Any],
+    status: int,
+    param: str | None,
+    code: str | None,
+) -> None:
+    response = await http.post("/v1/chat/completions", **sent)
+    assert response.status_code == status, response.text
+    error = response.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["type"] == "invalid_request_error"
+    assert error["param"] == param
+    assert error["code"] == code or code is None
+    assert error["message"]
+    assert upstream.calls == []
+
+
+async def test_harmless_parameters_are_accepted(
+    http: httpx2.AsyncClient, upstream: DumbUpstream
+) -> None:
+    upstream.answer("lead", Reply(text="ok"))
+    harmless = {
+        "temperature": 0.2,
+        "top_p": 1,
+        "n": 1,
+        "seed": 7,
+        "user": "u",
+        "stop": None,
+        "tools": None,
+        "stream_options": None,
+        "logprobs": False,
+        "logit_bias": {},
+        "presence_penalty": 0.5,
+        "store": False,
+        "metadata": {"a": "b"},
+        "reasoning_effort": None,
+        "some_extension": {"x": 1},
+        "response_format": {"type": "text"},
+    }
+    response = await ask(http, **harmless)
+    assert response.status_code == 200, response.text
+    sent = upstream.calls[0].body
+    assert not {"temperature", "top_p", "seed", "user", "metadata"} & set(sent)
+
+
+def token(claims: dict[str, Any] | None = None, secret: str = SECRET, alg: str = "HS256") -> str:
+    valid = {"sub": "x", "iat": NOW, "exp": 4_000_000_000}
+    return jwt.encode({**valid, **(claims or {})}, secret, algorithm=alg)
+
+
+def without(name: str) -> str:
+    claims = {"sub": "x", "iat": NOW, "exp": NOW + 10_000_000}
+    del claims[name]
+    return jwt.encode(claims, SECRET, algorithm="HS256")
+
+
+BAD_CREDENTIALS = {
+    "none": None,
+    "empty": "Bearer",
+    "other scheme": "Basic dXNlcjpwYXNz",
+    "not a token": "Bearer abc",
+    "forged": f"Bearer {token(secret='another-secret-0123456789-0123456789')}",
+    "expired": f"Bearer {token({'exp': NOW - 3600, 'iat': NOW - 7200})}",
+    "from the future": f"Bearer {token({'iat': 3_900_000_000})}",
+    "too long-lived": f"Bearer {token({'exp': 10**18})}",
+    "endless": f"Bearer {without('exp')}",
+    "nobody": f"Bearer {without('sub')}",
+    "a number as subject": f"Bearer {token({'sub': 5})}",
+    "other algorithm": f"Bearer {token(alg='HS512', secret=SECRET * 2)}",
+    "unsigned": "Bearer " + jwt.encode({"sub": "x", "iat": NOW, "exp": NOW * 2}, "", "none"),
+    "huge": "Bearer " + "x" * 9000,
+}
+
+
+@pytest.mark.parametrize("credentials", BAD_CREDENTIALS.values(), ids=BAD_CREDENTIALS.keys())
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/v1/models/x"])
+async def test_without_a_token_that_holds_nothing_is_told_and_nothing_spent(
+    service: RunningService, upstream: DumbUpstream, credentials: str | None, path: str
+) -> None:
+    headers = {} if credentials is None else {"authorization": credentials}
+    async with httpx2.AsyncClient(base_url=service.url, headers=headers) as client:
+        response = await client.request(
+            "POST" if path.endswith("completions") else "GET", path, content=b"{bad json"
+        )
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"].startswith("Bearer")
+    assert response.json()["error"]["code"] == "invalid_api_key"
+    assert upstream.calls == []
+
+
+async def test_two_authorization_headers_are_refused(service: RunningService) -> None:
+    pair = [("authorization", f"Bearer {service.token}")] * 2
+    async with httpx2.AsyncClient(base_url=service.url, headers=pair) as client:
+        assert (await client.get("/v1/models")).status_code == 401
+
+
+def padded(size: int) -> bytes:
+    frame = json.dumps(body()).encode()
+    return frame + b" " * (size - len(frame))
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_may_have_exactly_the_limit_and_not_a_byte_more(
+    start_service: StartService, upstream: DumbUpstream, chunked: bool
+) -> None:
+    service = await start_service(
+        ANTHROPIC_API_KEY="k", ANTHROPIC_BASE_URL=upstream.url, MAX_REQUEST_BODY_SIZE="2048"
+    )
+    upstream.answer("lead", Reply(text="ok"))
+
+    async def pieces(content: bytes) -> Any:
+        for at in range(0, len(content), 100):
+            yield content[at : at + 100]
+
+    async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
+        for size, status in ((2048, 200), (2049, 413)):
+            content = padded(size)
+            response = await client.post(
+                "/v1/chat/completions", content=pieces(content) if chunked else content
+            )
+            assert response.status_code == status, response.text
+    assert response.json()["error"]["code"] == "request_too_large"
+    assert len(upstream.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("my-id.1_x", True),
+        ("x" * 64, True),
+        ("x" * 65, False),
+        ("a b", False),
+        ("${jndi}", False),
+        ("", False),
+    ],
+)
+async def test_a_request_id_is_kept_when_it_is_harmless_and_replaced_otherwise(
+    http: httpx2.AsyncClient, sent: str, kept: bool
+) -> None:
+    response = await http.get("/v1/models", headers={"x-request-id": sent})
+    received = response.headers.get_list("x-request-id")
+    assert len(received) == 1
+    assert (received[0] == sent) is kept
+    assert received[0]
+
+
+async def test_two_requests_at_once_never_share_an_id(
+    http: httpx2.AsyncClient, upstream: DumbUpstream
+) -> None:
+    hold = asyncio.Event()
+    upstream.answer("lead", Reply(text="ok", hold_before=hold))
+    asking = [asyncio.create_task(ask(http, headers={"x-request-id": "same"})) for _ in range(2)]
+    await upstream.arrived(2)
+    hold.set()
+    ids = [(await task).headers["x-request-id"] for task in asking]
+    assert len(set(ids)) == 2
+    assert "same" in ids
+    assert sorted(ids) == sorted(call.headers["x-request-id"] for call in upstream.calls)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/health", 200),
+        ("GET", "/health/", 200),
+        ("GET", "/health/ready", 200),
+        ("GET", "/health/ready/", 200),
+        ("GET", "/v1/models", 200),
+        ("GET", f"/v1/models/{MODEL}", 200),
+        ("GET", "/v1/models/gpt-9", 404),
+        ("GET", "/v1/nothing", 404),
+        ("GET", "/", 404),
+        ("GET", "//v1/models", 404),
+        ("GET", "/v1/chat/completions", 405),
+        ("DELETE", "/v1/models", 405),
+        ("GET", "/openapi.json", 200),
+        ("GET", "/docs", 200),
+    ],
+)
+async def test_every_response_is_dressed_alike(
+    http: httpx2.AsyncClient, method: str, path: str, status: int
+) -> None:
+    response = await http.request(method, path)
+    assert response.status_code == status
+    assert response.headers["x-request-id"]
+    assert "total;dur=" in response.headers["server-timing"]
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["x-frame-options"] == "DENY"
+    assert response.headers["content-security-policy"].startswith("default-src 'none'")
+    assert "server" not in response.headers
+    if status >= 400:
+        assert set(response.json()["error"]) == {"message", "type", "param", "code"}
+    if status == 405:
+        assert response.headers["allow"]
+
+
+async def test_models_are_listed_as_openai_does(http: httpx2.AsyncClient) -> None:
+    listed = (await http.get("/v1/models")).json()
+    assert listed["object"] == "list"
+    assert [model["id"] for model in listed["data"]] == [MODEL]
+    one = (await http.get(f"/v1/models/{MODEL}")).json()
+    assert one == listed["data"][0]
+    assert one["object"] == "model"
+    assert isinstance(one["created"], int)
+    missing = (await http.get("/v1/models/nope")).json()
+    assert missing["error"]["code"] == "model_not_found"
+
+
+@pytest.mark.parametrize(
+    ("upstream_status", "status", "answer"),
+    [
+        (200, 200, "ok"),
+        (404, 200, "ok"),
+        (401, 503, "authentication"),
+        (500, 503, "server_error"),
+    ],
+)
+async def test_readiness_asks_the_upstream(
+    http: httpx2.AsyncClient, upstream: DumbUpstream, upstream_status: int, status: int, answer: str
+) -> None:
+    upstream.models_status = upstream_status
+    response = await http.get("/health/ready")
+    assert response.status_code == status
+    assert response.json()["checks"]["upstream"] == answer
+
+
+async def test_an_unknown_wish_is_refused_and_named(
+    http: httpx2.AsyncClient, upstream: DumbUpstream
+) -> None:
+    response = await ask(http, headers={"x-orchestration": "usage, fireworks"})
+    assert response.status_code == 400
+    assert "fireworks" in response.json()["error"]["message"]
+    assert upstream.calls == []
+
+
+async def test_rate_limits_hold_per_principal_and_tell_when_to_come_back(
+    start_service: StartService, upstream: DumbUpstream
+) -> None:
+    service = await start_service(
+        ANTHROPIC_API_KEY="k",
+        ANTHROPIC_BASE_URL=upstream.url,
+        RATE_LIMIT_ENABLED="true",
+        RATE_LIMIT_CHAT_COMPLETIONS="2/minute",
+        RATE_LIMIT_MODELS="3/minute",
+        RATE_LIMIT_DEFAULT="4/minute",
+    )
+    upstream.answer("lead", Reply(text="ok"))
+    other = {"authorization": f"Bearer {token({'exp': NOW + 10_000_000, 'sub': 'other'})}"}
+    async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
+        chats = [await ask(client) for _ in range(3)]
+        assert [r.status_code for r in chats] == [200, 200, 429]
+        refused = chats[-1]
+        assert refused.json()["error"]["code"] == "rate_limit_exceeded"
+        assert 1 <= int(refused.headers["retry-after"]) <= 60
+        assert refused.headers["x-request-id"]
+        assert (await ask(client, headers=other)).status_code == 200
+        paths = ["/v1/models", f"/v1/models/{MODEL}", "/v1/models", "/v1/models"]
+        models = [(await client.get(path)).status_code for path in paths]
+        assert models == [200, 200, 200, 429]
+        probes = [(await client.get(f"/made/up/{n}")).status_code for n in range(5)]
+        assert probes == [404, 404, 404, 404, 429]
+        assert (await client.get("/health")).status_code == 200
+    assert len(upstream.calls) == 3

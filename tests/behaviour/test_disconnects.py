@@ -1,0 +1,85 @@
+"""The caller leaves: within a tenth of a second nothing upstream is still paid for."""
+
+import asyncio
+from typing import Any
+
+import httpx2
+import pytest
+from chat import body
+from dumb_upstream import DumbCall, DumbUpstream, Hang, Reply
+from running_service import RunningService
+
+PLAN: list[dict[str, Any]] = [
+    {"id": f"s{n}", "title": f"Part {n}", "instructions": "x", "depends_on": []} for n in range(5)
+]
+NEVER = asyncio.Event
+
+
+def stuck_before_the_lead_answers(upstream: DumbUpstream) -> int:
+    upstream.answer("lead", Hang())
+    return 1
+
+
+def stuck_in_the_leads_text(upstream: DumbUpstream) -> int:
+    upstream.answer("lead", Reply(text="some text", hold_after_pieces=(1, NEVER())))
+    return 1
+
+
+def stuck_in_the_workers(upstream: DumbUpstream) -> int:
+    upstream.answer("lead", Reply(plan=PLAN))
+    upstream.answer("worker", Reply(text="some text", hold_after_pieces=(1, NEVER())))
+    return 6
+
+
+def stuck_in_the_synthesis(upstream: DumbUpstream) -> int:
+    upstream.answer("lead", Reply(plan=PLAN))
+    upstream.answer("worker", Reply(text="done"))
+    upstream.answer("synthesizer", Reply(text="some text", hold_after_pieces=(1, NEVER())))
+    return 7
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "stuck",
+    [
+        stuck_before_the_lead_answers,
+        stuck_in_the_leads_text,
+        stuck_in_the_workers,
+        stuck_in_the_synthesis,
+    ],
+)
+async def test_leaving_closes_every_upstream_connection_at_once(
+    service: RunningService,
+    upstream: DumbUpstream,
+    stuck: Any,
+    stream: bool,
+) -> None:
+    calls = stuck(upstream)
+    async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
+        asking = asyncio.create_task(
+            client.post("/v1/chat/completions", json=body(stream=stream), timeout=None)
+        )
+        await upstream.arrived(calls)
+        open_calls = [call for call in upstream.calls if not call.done]
+        assert open_calls
+        asking.cancel()
+    left = asyncio.get_running_loop().time()
+    await asyncio.gather(*(closed(call) for call in open_calls))
+    assert asyncio.get_running_loop().time() - left <= 0.1
+    await finished(service)
+    line = service.events("request_finished")[-1]
+    assert line["outcome"] == "client_disconnected"
+    # Nothing is called afterwards, and what was used is in the ledger.
+    assert len(upstream.calls) == calls
+    assert len(service.events("upstream_attempt")) == calls
+
+
+async def closed(call: DumbCall) -> None:
+    async with asyncio.timeout(5):
+        await call.client_left.wait()
+
+
+async def finished(service: RunningService) -> None:
+    async with asyncio.timeout(5):
+        while not service.events("request_finished"):
+            await asyncio.sleep(0.01)
