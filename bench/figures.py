@@ -130,11 +130,14 @@ class Report:
         yield ""
         yield "                 end to end / ideal  first token [s]  CPU per   requests"
         yield "clients program     median      p95  median     p95  request  (discarded)"
-        for before, each in zip([None, *self.rows], self.rows, strict=False):
-            if before is not None and before.concurrency != each.concurrency:
-                yield ""
-            yield _line(each)
-        yield from ("", *self.notes) if self.notes else ()
+        for product, floor in self._pairs():
+            yield from (_line(product), _line(floor), *_comparison(product, floor), "")
+        yield from self.notes
+
+    def _pairs(self) -> Iterable[tuple[Row, Row]]:
+        floors = {each.concurrency: each for each in self.rows if each.program == "floor"}
+        products = [each for each in self.rows if each.program == "product"]
+        return [(product, floors[product.concurrency]) for product in products]
 
 
 def _line(each: Row) -> str:
@@ -149,3 +152,15 @@ def _line(each: Row) -> str:
         f"{each.first_token_median:8.3f}{each.first_token_p95:8.3f}"
         f"{each.cpu_milliseconds:6.1f} ms{each.requests:6d} ({each.discarded})"
     )
+
+
+def _comparison(product: Row, floor: Row) -> Iterable[str]:
+    """Yield the product's medians as multiples of the floor's, if both have some."""
+    pairs = (
+        (product.ratio_median, floor.ratio_median),
+        (product.first_token_median, floor.first_token_median),
+        (product.cpu_milliseconds, floor.cpu_milliseconds),
+    )
+    total, first, cpu = (above / below if above and below else None for above, below in pairs)
+    if total and first and cpu:
+        yield f"{'':8s}{'x floor':8s}{total:10.3f}{'':9s}{first:8.3f}{'':8s}{cpu:6.2f}"

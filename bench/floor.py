@@ -76,12 +76,18 @@ class Floor:
         """Answer one request with a stream."""
         await request.json(loads=orjson.loads)
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
-        await response.prepare(request)
+        try:
+            await response.prepare(request)
+            await self._stream(response)
+        except ConnectionResetError:
+            pass  # the benchmark was interrupted
+        return response
+
+    async def _stream(self, response: web.StreamResponse) -> None:
         results = await self._coordinate()
         async for delta in self._deltas(self._body("synthesizer", "\n\n".join(results))):
             await response.write(_CHUNK % orjson.dumps(delta["text"]))
         await response.write(b"data: [DONE]\n\n")
-        return response
 
     async def _coordinate(self) -> list[str]:
         scanner = PlanScanner()

@@ -199,7 +199,9 @@ def main() -> int:
         return 130
     print("\n".join(found.lines()))
     if words.json:
-        words.json.write_bytes(orjson.dumps(found.to_json(), option=orjson.OPT_INDENT_2))
+        words.json.write_bytes(
+            orjson.dumps(found.to_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        )
     broken = found.broken_limits() if words.check else []
     for line in broken:
         print(f"FAILED: {line}")

@@ -275,7 +275,7 @@ check_confinement() {
         'CapPrm:	0000000000000000' 'CapEff:	0000000000000000' 'CapBnd:	0000000000000000' 'NoNewPrivs:	1'; do
         grep -qxF "$field" "$status" || die "the service is not confined: $field is not in $status"
     done
-    passed "the service is process 1 and user $USER_ID without capabilities"
+    passed "the service is process 1 and user $USER_ID without capabilities, on $(sandboxed -- python --version)"
 }
 
 # Asks one question with the token given as argument; prints the answer.
@@ -295,7 +295,7 @@ check_health() {
     local started=$SECONDS
     until sandboxed -- "${probe[@]}" 2>"$work/probe.log"; do
         if ! kill -0 "$service_pid" 2>/dev/null || ((SECONDS - started > START_SECONDS)); then
-            cat "$work/probe.log" "$work/service.log" >&2
+            tail -n 20 "$work/probe.log" "$work/service.log" >&2
             die "HEALTHCHECK does not pass within $START_SECONDS s"
         fi
         sleep 0.2
@@ -322,7 +322,7 @@ check_stop() {
     while kill -0 "$service_pid" 2>/dev/null; do
         waited=$((SECONDS - started))
         if ((waited > STOP_SECONDS)); then
-            cat "$work/service.log" >&2
+            tail -n 20 "$work/service.log" >&2
             die "still running $waited s after SIGTERM"
         fi
         sleep 0.1
@@ -330,7 +330,7 @@ check_stop() {
     wait "$sandbox_pid" || code=$?
     service_pid='' sandbox_pid='' entered=()
     if ((code != 0 && code != 143)); then
-        cat "$work/service.log" >&2
+        tail -n 20 "$work/service.log" >&2
         die "exit code $code after SIGTERM"
     fi
     passed "SIGTERM ends it within $STOP_SECONDS s, exit code $code"

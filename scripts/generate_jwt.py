@@ -51,9 +51,11 @@ def _signer(secret: str | None, algorithm: str | None) -> TokenSigner:
     if secret is None:
         signer = token_signer(settings)
         return replace(signer, algorithm=algorithm or signer.algorithm)
-    if len(secret.encode()) < MIN_SECRET_BYTES:
-        raise ConfigurationError(f"--secret must have at least {MIN_SECRET_BYTES} bytes")
-    return TokenSigner(secret, algorithm or settings.auth.algorithm)
+    algorithm = algorithm or settings.auth.algorithm
+    if len(secret.encode()) < MIN_SECRET_BYTES[algorithm]:
+        least = MIN_SECRET_BYTES[algorithm]
+        raise ConfigurationError(f"--secret must have at least {least} bytes for {algorithm}")
+    return TokenSigner(secret, algorithm)
 
 
 def _not_empty(text: str) -> str:

@@ -66,7 +66,8 @@ class Status:
         extra = f"retry-after: {self.retry_after}\r\n" if self.retry_after else ""
         await write(
             f"HTTP/1.1 {self.status} X\r\ncontent-type: application/json\r\n{extra}"
-            f"content-length: {len(body)}\r\n\r\n".encode() + body
+            f"content-length: {len(body)}\r\n\r\n".encode()
+            + body
         )
 
 
@@ -106,7 +107,17 @@ class Reply:
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
         )
         send = _chunked(write)
-        await send("message_start", {"message": {"id": "msg_dumb", "usage": self.usage}})
+        message = {
+            "id": "msg_dumb",
+            "type": "message",
+            "role": "assistant",
+            "model": call.body["model"],
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": {"output_tokens": 1, **self.usage},
+        }
+        await send("message_start", {"message": message})
         if self.hold_before_text:
             await self.hold_before_text.wait()
         if self.line is not None:
@@ -235,9 +246,7 @@ class DumbUpstream:
         finally:
             writer.close()
 
-    async def _serve_one(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> bool:
+    async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         request, *lines = head.strip().split("\r\n")
         headers = {k.lower(): v.strip() for k, v in (line.split(":", 1) for line in lines)}
@@ -247,7 +256,8 @@ class DumbUpstream:
             body = b'{"data":[],"has_more":false}'
             writer.write(
                 f"HTTP/1.1 {self.models_status} X\r\ncontent-type: application/json\r\n"
-                f"content-length: {len(body)}\r\n\r\n".encode() + body
+                f"content-length: {len(body)}\r\n\r\n".encode()
+                + body
             )
             return True
         call = DumbCall(path, headers, json.loads(raw))
@@ -270,9 +280,7 @@ class DumbUpstream:
             async with asyncio.TaskGroup() as tasks:
                 answering = tasks.create_task(self._run(self._next(call), call, write))
                 watching = tasks.create_task(_closed(reader))
-                await asyncio.wait(
-                    [answering, watching], return_when=asyncio.FIRST_COMPLETED
-                )
+                await asyncio.wait([answering, watching], return_when=asyncio.FIRST_COMPLETED)
                 if watching.done() and not call.done:
                     call.client_left.set()
                 answering.cancel()

@@ -1,5 +1,6 @@
 """The real service on a real port, in a thread with a loop of its own, for tests to talk to over sockets."""
 
+import asyncio
 import os
 import socket
 import threading
@@ -38,8 +39,20 @@ class RunningService:
     def headers(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self.token}"}
 
+    written: threading.Condition = field(default_factory=threading.Condition)
+
     def events(self, name: str) -> list[dict[str, Any]]:
         return [event for event in self.logs if event.get("event") == name]
+
+    async def logged(self, name: str, count: int = 1) -> list[dict[str, Any]]:
+        """Return the events of that name once there are so many; a request's come after its response."""
+
+        def wait() -> bool:
+            with self.written:
+                return self.written.wait_for(lambda: len(self.events(name)) >= count, 5)
+
+        assert await asyncio.to_thread(wait), f"not logged {count} times: {name}"
+        return self.events(name)
 
 
 @contextmanager
@@ -76,7 +89,7 @@ def running_service(data: Path, **variables: str) -> Iterator[RunningService]:
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     service = RunningService(url, settings, token_signer(settings).issue("tester"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    with _recorded(service.logs):
+    with _recorded(service):
         thread.start()
         try:
             _wait_until_started(server, thread)
@@ -101,10 +114,13 @@ def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> Non
 
 
 @contextmanager
-def _recorded(logs: list[dict[str, Any]]) -> Iterator[None]:
+def _recorded(service: RunningService) -> Iterator[None]:
     def keep(_logger: object, _method: str, event: Any) -> Any:
         # Through JSON, so that what cannot be written would fail here.
-        logs.append(orjson.loads(orjson.dumps({k: v for k, v in event.items() if k != "exc_info"})))
+        fields = {name: value for name, value in event.items() if name != "exc_info"}
+        with service.written:
+            service.logs.append(orjson.loads(orjson.dumps(fields)))
+            service.written.notify_all()
         raise structlog.DropEvent
 
     structlog.configure(

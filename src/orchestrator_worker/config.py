@@ -33,7 +33,8 @@ from orchestrator_worker import __version__
 from orchestrator_worker.errors import ConfigurationError
 
 SAMPLE_JWT_SECRET = "sample-secret-change-me-before-you-deploy-this"
-MIN_SECRET_BYTES = 32
+MIN_SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
+"""An HMAC key shorter than its hash weakens it (RFC 7518, section 3.2)."""
 
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
 PhaseSeconds = Annotated[float, Field(ge=1, le=270)]
@@ -229,8 +230,11 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _production_needs_secrets(self) -> Self:
         secret = self.auth.secret.get_secret_value() if self.auth.secret else ""
-        if secret and len(secret.encode()) < MIN_SECRET_BYTES:
-            raise ValueError(f"JWT_SECRET_KEY: must have at least {MIN_SECRET_BYTES} bytes")
+        least = MIN_SECRET_BYTES[self.auth.algorithm]
+        if secret and secret != SAMPLE_JWT_SECRET and len(secret.encode()) < least:
+            raise ValueError(
+                f"JWT_SECRET_KEY: must have at least {least} bytes for {self.auth.algorithm}"
+            )
         if self.environment != "production":
             return self
         if self.claude.api_key is None:

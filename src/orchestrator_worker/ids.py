@@ -3,9 +3,9 @@
 import secrets
 
 
-def new_id(prefix: str) -> str:
+def new_id(prefix: str, separator: str = "_") -> str:
     """Return `prefix_` and 24 hex digits (96 random bits), as in `run_1f0c…`."""
-    return f"{prefix}_{secrets.token_hex(12)}"
+    return f"{prefix}{separator}{secrets.token_hex(12)}"
 
 
 def new_nonce() -> str:

@@ -14,7 +14,7 @@ def subtask(number: int, **fields: Any) -> dict[str, Any]:
     return {
         "id": f"s{number}",
         "title": f"Part {number}",
-        "instructions": f"Do part {number} — ünïcode \"quoted\" 🙂.",
+        "instructions": f'Do part {number} — ünïcode "quoted" 🙂.',
         "depends_on": [],
         **fields,
     }

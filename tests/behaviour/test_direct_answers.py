@@ -223,7 +223,10 @@ async def test_the_lead_gets_the_history_the_instructions_and_the_delegate_tool(
         {"role": "developer", "content": [{"type": "text", "text": "Be brief."}]},
         {"role": "assistant", "content": "Welcome!"},
         {"role": "user", "content": "One"},
-        {"role": "user", "content": [{"type": "text", "text": "Two"}, {"type": "text", "text": " "}]},
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "Two"}, {"type": "text", "text": " "}],
+        },
         {"role": "assistant", "content": None},
         {"role": "assistant", "content": "Three", "reasoning_content": "dropped"},
         {"role": "system", "content": "And polite."},
@@ -272,7 +275,8 @@ async def test_a_lead_that_says_nothing_is_a_timeout_that_names_the_phase(
         response = await ask(client)
     assert response.status_code == 504
     assert "coordination" in response.json()["error"]["message"]
-    assert 0.9 < service.events("request_finished")[-1]["milliseconds"] / 1000 < 1.5
+    (line,) = await service.logged("request_finished")
+    assert 0.9 < line["milliseconds"] / 1000 < 1.5
 
 
 async def test_a_stream_that_falls_silent_ends_at_the_idle_limit(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from orchestrator_worker.orchestration.plan import Subtask
+from orchestrator_worker.orchestration.plan import Subtask, Unreadable
 
 MAX_INSTRUCTIONS_CHARS = 20_000
 MAX_TITLE_CHARS = 120
@@ -41,6 +41,8 @@ class Gate:
         self._written += 1
         if len(self._admitted) >= self._max_subtasks:
             return self._drop(f"over the cap of {self._max_subtasks} subtasks")
+        if isinstance(raw, Unreadable):
+            return self._drop("not valid JSON")
         if not isinstance(raw, Mapping):
             return self._drop("not an object")
         fields = cast("Mapping[str, Any]", raw)

@@ -74,7 +74,7 @@ class Planning:
         """The lead has written its last word; a plan without a usable subtask becomes the caller's
         own request.
         """
-        if cut or self._reader.broken:
+        if cut or not self._reader.closed:
             await self._repaired(Repair(None, "the plan broke off; what was read of it stands"))
         if not self.begun:
             await self._repaired(Repair(None, "no usable subtask; the request itself is one"))

@@ -4,11 +4,18 @@
 is the gate's. `PlanReader` hands out each subtask the moment its closing brace arrives.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import ijson
+import orjson
+
+KEY_CHARS = 64
+"""How much of the text before the list of subtasks is kept to recognise its key."""
+_STRUCTURE = re.compile(r'["{}\[\],]')
+_IN_STRING = re.compile(r'["\\]')
+_PLAN_KEY = re.compile(r'"subtasks"\s*:\s*$')
 
 PLAN_SCHEMA: Mapping[str, Any] = {
     "type": "object",
@@ -52,25 +59,87 @@ class Subtask:
     """Ids of subtasks that stand before this one, so a plan cannot hold a cycle."""
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An entry of the plan that is not JSON."""
+
+
 class PlanReader:
-    """Reads a plan's JSON in pieces cut anywhere; one pass, one subtask in memory."""
+    """Reads a plan's JSON in pieces cut anywhere: one pass, one subtask in memory.
+
+    It only follows strings and brackets to find where an entry ends; the entry itself is then parsed whole, so a
+    mistake inside one costs that one. A general push parser would keep the path of every nested value, which a
+    hostile plan can make quadratic.
+    """
 
     def __init__(self) -> None:
-        self._found: Any = ijson.sendable_list()
-        self._parser: Any = ijson.items_coro(self._found, "subtasks.item", use_float=True)
-        self.broken = False
-        """True once the text has stopped being JSON; what was read before stands."""
+        self.closed = False
+        """True once the list of subtasks has ended; what follows is not plan."""
+        self._depth = 0
+        self._in_string = False
+        self._in_plan = False
+        self._skip = 0
+        """Characters of the next piece that an escape has already decided."""
+        self._held: list[str] = []
+        """The pieces read since the last entry ended; before the plan, only their last characters."""
 
     def feed(self, text: str) -> list[object]:
-        """Return the subtasks, unchecked, that `text` completes."""
-        if self.broken:
-            return []
-        try:
-            self._parser.send(text.encode("utf-8", "surrogatepass"))
-        except StopIteration:
-            pass  # the document has ended; what follows it is not plan
-        except ijson.JSONError:
-            self.broken = True
-        found = list(self._found)
-        self._found.clear()
+        """Return the entries, unchecked, that `text` completes."""
+        found: list[object] = []
+        start, at = 0, self._skip
+        while not self.closed and (sign := self._pattern().search(text, at)):
+            at = sign.end()
+            match sign[0]:
+                case "\\":
+                    at += 1
+                case '"':
+                    self._in_string = not self._in_string
+                case "{" | "[":
+                    if self._opens_plan(sign[0], text[start : sign.start()]):
+                        start = at
+                    self._depth += 1
+                case _ if self._ends_entry(sign[0]):
+                    keep = at if sign[0] in "}]" and not self.closed else sign.start()
+                    found += _parsed(self._take_held(text[start:keep]))
+                    start = at
+                case _:
+                    pass
+        self._skip = max(0, at - len(text))
+        self._held.append(text[start:])
+        if not self._in_plan:
+            self._held = [self._take_held("")[-KEY_CHARS:]]
         return found
+
+    def _take_held(self, rest: str) -> str:
+        held = "".join([*self._held, rest])
+        self._held.clear()
+        return held
+
+    def _pattern(self) -> re.Pattern[str]:
+        return _IN_STRING if self._in_string else _STRUCTURE
+
+    def _opens_plan(self, bracket: str, before: str) -> bool:
+        if self._in_plan or self._depth != 1 or bracket != "[":
+            return False
+        self._in_plan = _PLAN_KEY.search(self._take_held(before)) is not None
+        return self._in_plan
+
+    def _ends_entry(self, sign: str) -> bool:
+        """Follow a closing bracket or a comma; True when an entry of the plan ends there."""
+        if sign in "}]":
+            self._depth -= 1
+        if not self._in_plan:
+            return False
+        self.closed = self._depth < 2
+        return self._depth <= 2
+
+
+def _parsed(text: str) -> list[object]:
+    """Return the entry in a list, or an empty one where there is none (between a bracket and a comma)."""
+    text = text.strip(" \t\r\n,")
+    if not text:
+        return []
+    try:
+        return [orjson.loads(text)]
+    except orjson.JSONDecodeError:
+        return [Unreadable()]

@@ -5,8 +5,8 @@ both. It answers from the structure and content of a request, deterministically,
 is simulated.
 
 Layers, top first: `server` runs `app`, which hands calls to `messages` and `control`. `messages`
-uses `answers`, `composing` and `sending`; `app` and `messages` ask `validation` first. At the bottom
-stand `models`, `tokens`, `errors` and `jsons`.
+uses `answers`, `composing` and `sending`; `app` and `messages` ask `validation` first.
+`models`, `tokens`, `errors` and `jsons` stand at the bottom.
 """
 
 from orchestrator_worker.simulator.app import create_app

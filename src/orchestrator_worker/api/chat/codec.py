@@ -60,7 +60,7 @@ class Codec:
         self._run = run
         self._wanted = wanted
         self._head = {
-            "id": new_id("chatcmpl"),
+            "id": new_id("chatcmpl", "-"),
             "created": unix_seconds(),
             "model": run.request.team.model_id,
         }

@@ -8,6 +8,9 @@ from orchestrator_worker.claude.usage import Usage
 from orchestrator_worker.orchestration.run import Run
 
 
+_ROLES = ("lead", "worker", "synthesizer")
+
+
 def usage_object(run: Run) -> dict[str, Any]:
     """Return OpenAI's usage over all agents of a run.
 
@@ -36,7 +39,7 @@ def orchestration_report(run: Run) -> dict[str, Any]:
         "route": run.route,
         "partial": run.partial,
         "timed_out": run.timed_out,
-        "agents": [_agent(attempt) for attempt in run.ledger.attempts],
+        "agents": [_agent(attempt) for attempt in _in_order(run)],
         "totals": {
             **_tokens(run.ledger.usage),
             "seconds": round(run.seconds, 3),
@@ -59,6 +62,17 @@ def phases(run: Run) -> dict[str, float | None]:
 def usd(cost: Decimal | None) -> float | None:
     """Return an amount as a JSON number; None: unknown."""
     return None if cost is None else float(cost)
+
+
+def _in_order(run: Run) -> list[AttemptRecord]:
+    """Return the attempts as a person thinks of them: lead, workers in plan order, synthesizer."""
+    place = {result.subtask.id: index for index, result in enumerate(run.results)}
+
+    def key(attempt: AttemptRecord) -> tuple[int, int, int]:
+        subtask = place.get(attempt.subtask_id or "", 0)
+        return _ROLES.index(attempt.role), subtask, attempt.attempt
+
+    return sorted(run.ledger.attempts, key=key)
 
 
 def _agent(attempt: AttemptRecord) -> dict[str, Any]:

@@ -1,0 +1,136 @@
+"""The log tells what a run cost and how it went; never what was said, and never a secret."""
+
+import json
+from typing import Any
+
+import httpx2
+import pytest
+from chat import ask
+from conftest import StartService
+from dumb_upstream import DumbUpstream, Reply, Status
+from running_service import SECRET, RunningService
+
+from orchestrator_worker.observability.logging import configure_logging, redact
+
+PLAN: list[dict[str, Any]] = [
+    {"id": "s1", "title": "Part 1", "instructions": "canary-instructions"},
+    {"id": "s2", "title": "Part 2", "instructions": "x"},
+]
+
+
+async def test_one_event_per_attempt_and_one_line_per_request(
+    http: httpx2.AsyncClient, service: RunningService, upstream: DumbUpstream
+) -> None:
+    upstream.answer("lead", Status(529), Reply(plan=PLAN))
+    usage = {"input_tokens": 10, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 3}
+    upstream.answer("worker", Reply(text="canary-result", usage=usage))
+    upstream.answer("synthesizer", Reply(text="canary-answer"))
+    await ask(http, headers={"x-request-id": "my-request"})
+    attempts = service.events("upstream_attempt")
+    told = sorted((a["role"], a["subtask_id"] or "", a["attempt"], a["outcome"]) for a in attempts)
+    assert told == [
+        ("lead", "", 1, "failed"),
+        ("lead", "", 2, "succeeded"),
+        ("synthesizer", "", 1, "succeeded"),
+        ("worker", "s1", 1, "succeeded"),
+        ("worker", "s2", 1, "succeeded"),
+    ]
+    failed = next(a for a in attempts if a["outcome"] == "failed")
+    assert failed["reason"] == "overloaded"
+    worker = next(a for a in attempts if a["role"] == "worker")
+    assert (worker["input_tokens"], worker["cache_read_input_tokens"]) == (10, 4)
+    assert worker["cache_creation_input_tokens"] == 3
+    assert worker["stop_reason"] == "end_turn"
+    assert worker["milliseconds"] > 0
+    (line,) = await service.logged("request_finished")
+    assert line["cost_usd"] == pytest.approx(sum(a["cost_usd"] for a in attempts))
+    assert line["output_tokens"] == sum(a["output_tokens"] for a in attempts)
+    assert (line["status"], line["outcome"], line["route"]) == (200, "ok", "delegated")
+    assert (line["subtasks"], line["subtasks_succeeded"], line["attempts"]) == (2, 2, 5)
+    assert line["coordination_seconds"] > 0
+    assert line["synthesis_seconds"] > 0
+    assert line["time_to_first_token_seconds"] > 0
+    for event in [*attempts, line]:
+        assert event["request_id"] == "my-request"
+        assert event["run_id"] == line["run_id"]
+        assert event["principal"] == "tester"
+
+
+async def test_no_text_and_no_secret_is_ever_logged(
+    http: httpx2.AsyncClient, service: RunningService, upstream: DumbUpstream
+) -> None:
+    upstream.answer("lead", Reply(plan=PLAN), Status(401, "authentication_error"))
+    upstream.answer("worker", Reply(text="canary-result"))
+    upstream.answer("synthesizer", Reply(text="canary-answer"))
+    await ask(http, messages=[{"role": "user", "content": "canary-question"}])
+    await ask(http)
+    await http.post("/v1/chat/completions", content=b"{canary-body")
+    await http.get("/v1/models", headers={"authorization": "Bearer canary-token"})
+    await service.logged("request_finished", 4)
+    everything = json.dumps(service.logs)
+    assert "canary" not in everything
+    assert SECRET not in everything
+    assert service.token not in everything
+
+
+async def test_an_error_is_told_by_its_code(
+    http: httpx2.AsyncClient, service: RunningService, upstream: DumbUpstream
+) -> None:
+    upstream.answer("lead", Status(529))
+    await ask(http)
+    (line,) = await service.logged("request_finished")
+    assert (line["status"], line["outcome"], line["level"]) == (503, "overloaded", "info")
+
+
+async def test_an_upstream_model_without_a_price_costs_an_unknown_amount(
+    start_service: StartService, upstream: DumbUpstream
+) -> None:
+    service = await start_service(
+        ANTHROPIC_API_KEY="k", ANTHROPIC_BASE_URL=upstream.url, ORCHESTRATOR_MODEL="llama-9"
+    )
+    upstream.answer("lead", Reply(text="ok"))
+    async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
+        response = await ask(client, headers={"x-orchestration": "usage"})
+    assert response.json()["orchestration"]["totals"]["cost_usd"] is None
+    (line,) = await service.logged("request_finished")
+    assert line["cost_usd"] is None
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "sk-ant-api03-abcDEF_123",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl",
+        "Bearer abc.def",
+        "bearer   abc",
+    ],
+)
+def test_what_looks_like_a_secret_is_redacted(secret: str) -> None:
+    event = redact(None, "info", {"event": f"failed with {secret} here", "count": 3})
+    assert secret.split()[-1] not in event["event"]
+    assert event["event"].endswith(" here")
+
+
+@pytest.mark.parametrize("form", ["json", "standard"])
+def test_both_forms_write_one_line_per_event(form: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    import logging
+
+    import structlog
+
+    before = logging.getLogger().handlers[:]
+    try:
+        configure_logging("INFO", form)
+        structlog.stdlib.get_logger("ours").info("it_happened", text="two\nlines", n=1)
+        structlog.stdlib.get_logger("ours").debug("not_shown")
+        logging.getLogger("library").warning("theirs %s", "sk-ant-secret")
+        logging.getLogger("httpx2").info("headers")
+    finally:
+        logging.getLogger().handlers[:] = before
+        logging.getLogger().setLevel(logging.WARNING)
+        structlog.reset_defaults()
+    ours, theirs = capsys.readouterr().out.splitlines()
+    assert "it_happened" in ours
+    assert "theirs [redacted]" in theirs
+    if form == "json":
+        assert json.loads(ours)["text"] == "two\nlines"
+        assert json.loads(theirs)["level"] == "warning"

@@ -1,0 +1,154 @@
+"""A team's folder: what it may say, what it inherits, and every mistake with its file and key."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from chat import answer_of, ask
+from conftest import StartService
+from dumb_upstream import DumbUpstream, Reply
+from running_service import settings_from
+
+from orchestrator_worker.errors import ConfigurationError
+from orchestrator_worker.teams.loader import bundled_prompts, load_teams
+from orchestrator_worker.teams.team import Team
+
+
+def write(folder: Path, **files: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name.replace("_", ".")).write_text(text, "utf-8")
+
+
+def load(folder: Path, **variables: str) -> dict[str, Team]:
+    return load_teams(settings_from(PROMPTS_DIR=str(folder), **variables))
+
+
+def test_the_bundled_team_is_complete() -> None:
+    teams = load_teams(settings_from())
+    assert set(teams) == {"orchestrator-worker"}
+    assert (bundled_prompts() / "default" / "team.toml").is_file()
+
+
+def test_a_team_overrides_what_it_names_and_inherits_the_rest(tmp_path: Path) -> None:
+    write(
+        tmp_path / "legal",
+        team_toml="""
+            description = "For contracts."
+            route = "always"
+            progress = false
+            [lead]
+            model = "claude-opus-5-5"
+            effort = "high"
+            [worker]
+            max_tokens = 99
+            [timeouts]
+            coordination = 100
+            [caps]
+            max_subtasks = 3
+        """,
+        worker_md='You read contracts.\n<!-- turn -->\n{{instructions}} JSON: {"a": {}} 100%',
+    )
+    team = load(tmp_path, SYNTHESIS_TIMEOUT="7")["legal"]
+    assert (team.route, team.progress, team.description) == ("always", False, "For contracts.")
+    assert (team.lead.model, team.lead.effort, team.lead.max_tokens) == (
+        "claude-opus-5-5",
+        "high",
+        8192,
+    )
+    assert (team.worker.model, team.worker.max_tokens) == ("claude-haiku-5-5", 99)
+    assert (team.deadlines.coordination_seconds, team.deadlines.synthesis_seconds) == (100, 7)
+    assert team.caps.max_subtasks == 3
+    assert team.worker.system.text == "You read contracts."
+    assert team.worker.turn.fill({"instructions": "{{title}} %s"}) == (
+        '{{title}} %s JSON: {"a": {}} 100%'
+    )
+    assert "final" in team.synthesizer.system.text or "answer" in team.synthesizer.system.text
+
+
+MISTAKES: dict[str, tuple[dict[str, str], str]] = {
+    "an unknown key": ({"team_toml": "colour = 'red'"}, r"team\.toml: colour"),
+    "an unknown nested key": ({"team_toml": "[lead]\nmodle = 'x'"}, r"team\.toml: lead\.modle"),
+    "a wrong type": ({"team_toml": "progress = 'yes'"}, r"team\.toml: progress"),
+    "an unknown route": ({"team_toml": "route = 'maybe'"}, r"team\.toml: route"),
+    "not TOML": ({"team_toml": "= ="}, r"team\.toml: is not TOML"),
+    "a bad id": ({"team_toml": "model_id = 'a b'"}, r"team\.toml: model_id"),
+    "a missing section": ({"worker_md": "role only"}, r"worker\.md: section 'turn' is missing"),
+    "an empty system prompt": ({"worker_md": "<!-- turn -->\n{{instructions}}"}, r"'system'"),
+    "a missing placeholder": (
+        {"worker_md": "role\n<!-- turn -->\nDo it."},
+        r"worker\.md: section 'turn': placeholder \{\{instructions\}\} is missing",
+    ),
+    "an unknown placeholder": (
+        {"worker_md": "role\n<!-- turn -->\n{{instructions}} {{colour}}"},
+        r"placeholder \{\{colour\}\} is not known here",
+    ),
+    "a subtask's placeholder in the shared part": (
+        {"worker_md": "role {{title}}\n<!-- turn -->\n{{instructions}}"},
+        r"section 'system': placeholder \{\{title\}\} is not known here",
+    ),
+    "an unknown section": (
+        {"worker_md": "role\n<!-- turn -->\n{{instructions}}\n<!-- extra -->\nx"},
+        r"section 'extra' is not known here",
+    ),
+    "a section twice": (
+        {"worker_md": "role\n<!-- turn -->\n{{instructions}}\n<!-- turn -->\n{{instructions}}"},
+        r"section <!-- turn --> stands twice",
+    ),
+}
+
+
+@pytest.mark.parametrize(("files", "message"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_a_mistake_names_its_file_and_place(
+    tmp_path: Path, files: dict[str, str], message: str
+) -> None:
+    write(tmp_path / "mine", **{"team_toml": "", **files})
+    with pytest.raises(ConfigurationError, match=message):
+        load(tmp_path)
+
+
+def test_files_that_are_not_text_are_named(tmp_path: Path) -> None:
+    write(tmp_path / "mine", team_toml="")
+    (tmp_path / "mine" / "lead.md").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigurationError, match=r"lead\.md: is not UTF-8"):
+        load(tmp_path)
+
+
+def test_a_folder_must_hold_teams_and_each_id_one_team(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="PROMPTS_DIR"):
+        load(tmp_path / "missing")
+    with pytest.raises(ConfigurationError, match="holds no team"):
+        load(tmp_path)
+    write(tmp_path / "one", team_toml="model_id = 'same'")
+    write(tmp_path / "two", team_toml="model_id = 'same'")
+    with pytest.raises(ConfigurationError, match=r"two/team\.toml: model_id: 'same' is taken"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("route", ["always", "never"])
+async def test_a_teams_route_decides(
+    start_service: StartService, upstream: DumbUpstream, tmp_path: Path, route: str
+) -> None:
+    write(tmp_path / "teams" / "mine", team_toml=f"route = '{route}'")
+    service = await start_service(
+        ANTHROPIC_API_KEY="k",
+        ANTHROPIC_BASE_URL=upstream.url,
+        PROMPTS_DIR=str(tmp_path / "teams"),
+    )
+    plan = '{"subtasks": [{"id": "a", "instructions": "x"}, {"id": "b", "instructions": "y"}]}'
+    upstream.answer("lead", Reply(text=plan if route == "always" else "direct"))
+    upstream.answer("worker", Reply(text="done"))
+    upstream.answer("synthesizer", Reply(text="whole"))
+    async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
+        response = await ask(client, model="mine")
+    sent: dict[str, Any] = upstream.calls[0].body
+    assert "tools" not in sent
+    if route == "always":
+        assert answer_of(response) == "whole"
+        assert sent["output_config"]["format"]["type"] == "json_schema"
+        assert len(upstream.calls_of("worker")) == 2
+    else:
+        assert answer_of(response) == "direct"
+        assert "system" not in sent
+        assert "format" not in sent["output_config"]
