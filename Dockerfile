@@ -19,10 +19,8 @@ RUN python3 -m venv /tools && python3 -m venv --without-pip /app
 COPY requirements.lock ./
 RUN /tools/bin/pip --python /app/bin/python install --only-binary :all: --require-hashes -r requirements.lock
 
-# Of the development lock, only the build backend and what it needs.
-COPY requirements-dev.lock ./
-RUN sed -n -E '/^(hatchling|packaging|pathspec|pluggy|trove-classifiers)==/,/# via/p' requirements-dev.lock > build.lock \
-    && /tools/bin/pip install --only-binary :all: --require-hashes -r build.lock
+COPY requirements-build.lock ./
+RUN /tools/bin/pip install --only-binary :all: --require-hashes -r requirements-build.lock
 
 COPY pyproject.toml README.md LICENSE ./
 COPY prompts prompts

@@ -538,7 +538,9 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("prompt", nargs="?", help="what to ask; - or nothing: read it from stdin")
     add("--base-url", metavar="URL", help="default: http://127.0.0.1:8000")
     add("--model", metavar="ID", help="default: the first that the service lists")
-    add("--file", metavar="PATH", action="append", default=[], help="text to send along; repeatable")
+    add(
+        "--file", metavar="PATH", action="append", default=[], help="text to send along; repeatable"
+    )
     add("--max-tokens", metavar="N", type=int, help="cap of the answer")
     add("--request-id", metavar="ID", help="sent as X-Request-ID")
     add("--timeout", metavar="SECONDS", type=float, default=300.0, help="longest silence (300)")
@@ -573,8 +575,7 @@ def document(path: str, name: str) -> str:
         with Path(path).open("rb") as source:  # A pipe has no size to ask for.
             text = decoded(source.read(FILE_LIMIT + 1), path)
     except OSError as error:
-        advice = "A prompt goes before --file, or after --." if " " in path else ""
-        raise UsageError(f"cannot read {label(path)}: {error.strerror}", advice) from error
+        raise UsageError(f"cannot read {label(path)}: {error.strerror}") from error
     shown = label(name).replace('"', "'")
     return f'<document name="{shown}">\n{text}\n</document>'
 
@@ -585,7 +586,7 @@ def content_of(argument: str | None, paths: Sequence[str]) -> str | list[Json]:
         # The locale may have decoded it as something else than the UTF-8 it is.
         prompt = decoded(os.fsencode(argument), "the prompt")
     elif argument is None and sys.stdin.isatty():
-        raise UsageError("no prompt", 'Give it in quotes before --file: console_client.py "…"')
+        raise UsageError("no prompt", 'Give it in quotes: console_client.py "…"')
     else:
         prompt = decoded(sys.stdin.buffer.read(FILE_LIMIT + 1), "stdin")
     if not prompt.strip():

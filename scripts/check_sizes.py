@@ -1,7 +1,8 @@
 """Keeps files and functions short: run by scripts/test.sh.
 
-A file stops at 500 lines and a function at 80. The few that may be longer stand in scripts/size_exceptions.toml with
-the reason; an exception that is no longer needed, or could be tighter, is an error too, so that sizes only go down.
+A file stops at 500 lines and a function at 80. The few that may be longer stand in
+scripts/size_exceptions.toml with the reason; an exception that is no longer needed, or could be
+tighter, is an error too, so that sizes only go down.
 """
 
 import ast

@@ -1,9 +1,12 @@
-"""Prints a bearer token for the API, like `orchestrator-worker token`, for scripts that must choose the secret.
+"""Prints a bearer token for the API, like `orchestrator-worker token`, for scripts that must choose
+the secret.
 
-    scripts/generate_jwt.py --subject alice [--expires-in 7d|24h|30m|3600s|2w] [--secret …] [--algorithm HS256]
+    scripts/generate_jwt.py --subject alice [--expires-in 7d|24h|30m|3600s|2w] [--secret …]
+        [--algorithm HS256]
 
-Secret and algorithm come from the environment or .env unless given. Exit codes: 0 printed, 1 the token could not be
-made, 2 a mistake in the words. Run it with the project's Python: .venv/bin/python scripts/generate_jwt.py
+Secret and algorithm come from the environment or .env unless given. Exit codes: 0 printed, 1 the
+token could not be made, 2 a mistake in the words. Run it with the project's Python:
+.venv/bin/python scripts/generate_jwt.py
 """
 
 import argparse

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Writes requirements.lock and requirements-dev.lock anew from pyproject.toml: run it after changing a dependency.
+# Writes the three lock files (to run, to develop, to build) anew from pyproject.toml: run it after changing a dependency.
 # With hashes, for every platform, and without the address of any index. Needs uv: pip install uv.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 compile() {
-  uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
     --no-emit-index-url --no-emit-find-links --no-header "$@"
 }
-compile --group build --output-file requirements.lock
-compile --group dev --constraints requirements.lock --output-file requirements-dev.lock
+compile pyproject.toml --output-file requirements.lock
+compile pyproject.toml --group dev --constraints requirements.lock --output-file requirements-dev.lock
+compile --group build --constraints requirements-dev.lock --output-file requirements-build.lock

@@ -39,6 +39,6 @@ fi
 
 echo "Installing $lock …" >&2
 export PIP_DISABLE_PIP_VERSION_CHECK=1
-.venv/bin/python -m pip install --quiet --require-hashes -r "$lock"
+.venv/bin/python -m pip install --quiet --require-hashes -r "$lock" -r requirements-build.lock
 .venv/bin/python -m pip install --quiet --no-build-isolation --no-deps --editable .
 touch "$(stamp "$lock" pyproject.toml)"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+
 from dumb_upstream import DumbUpstream, dumb_upstream
 from running_service import RunningService, running_service
 

@@ -1,12 +1,13 @@
-"""A second upstream that knows nothing: the test itself gives every answer, byte for byte if it likes.
+"""A second upstream that knows nothing: the test itself gives every answer, byte for byte if it
+likes.
 
-Speaks the Messages API's HTTP and event framing from a raw asyncio server, and records what came and when the
-other side hung up. It shares nothing with the service and nothing with the simulator.
+Speaks the Messages API's HTTP and event framing from a raw asyncio server, and records what came
+and when the other side hung up. It shares nothing with the service and nothing with the simulator.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -104,7 +105,8 @@ class Reply:
         if self.hold_before:
             await self.hold_before.wait()
         await write(
-            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+            b"transfer-encoding: chunked\r\n\r\n"
         )
         send = _chunked(write)
         message = {
@@ -300,7 +302,7 @@ async def _closed(reader: asyncio.StreamReader) -> None:
 
 
 @asynccontextmanager
-async def dumb_upstream() -> AsyncIterator[DumbUpstream]:
+async def dumb_upstream() -> AsyncGenerator[DumbUpstream]:
     """Run one on a free loopback port."""
     upstream = DumbUpstream()
     server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0)

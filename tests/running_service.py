@@ -1,10 +1,12 @@
-"""The real service on a real port, in a thread with a loop of its own, for tests to talk to over sockets."""
+"""The real service on a real port, in a thread with a loop of its own, for tests to talk to over
+sockets.
+"""
 
 import asyncio
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,7 +47,9 @@ class RunningService:
         return [event for event in self.logs if event.get("event") == name]
 
     async def logged(self, name: str, count: int = 1) -> list[dict[str, Any]]:
-        """Return the events of that name once there are so many; a request's come after its response."""
+        """Return the events of that name once there are so many; a request's come after its
+        response.
+        """
 
         def wait() -> bool:
             with self.written:
@@ -56,7 +60,7 @@ class RunningService:
 
 
 @contextmanager
-def environment(**variables: str) -> Iterator[None]:
+def environment(**variables: str) -> Generator[None]:
     """Set exactly these of the service's variables."""
     before = {name: os.environ.pop(name, None) for name in variable_names()}
     os.environ.update(variables)
@@ -74,8 +78,10 @@ def settings_from(**variables: str) -> Settings:
 
 
 @contextmanager
-def running_service(data: Path, **variables: str) -> Iterator[RunningService]:
-    """Serve with these variables; without key and address of an upstream, on the embedded simulator."""
+def running_service(data: Path, **variables: str) -> Generator[RunningService]:
+    """Serve with these variables; without key and address of an upstream, on the embedded
+    simulator.
+    """
     defaults = {
         "JWT_SECRET_KEY": SECRET,
         "DATA_DIR": str(data),
@@ -114,7 +120,7 @@ def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> Non
 
 
 @contextmanager
-def _recorded(service: RunningService) -> Iterator[None]:
+def _recorded(service: RunningService) -> Generator[None]:
     def keep(_logger: object, _method: str, event: Any) -> Any:
         # Through JSON, so that what cannot be written would fail here.
         fields = {name: value for name, value in event.items() if name != "exc_info"}

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
 import jwt
 import pytest
+
 from chat import MODEL, ask, body
 from conftest import StartService
 from dumb_upstream import DumbUpstream, Reply
@@ -135,7 +137,7 @@ async def test_harmless_parameters_are_accepted(
     http: httpx2.AsyncClient, upstream: DumbUpstream
 ) -> None:
     upstream.answer("lead", Reply(text="ok"))
-    harmless = {
+    harmless: dict[str, Any] = {
         "temperature": 0.2,
         "top_p": 1,
         "n": 1,
@@ -224,7 +226,7 @@ async def test_a_body_may_have_exactly_the_limit_and_not_a_byte_more(
     )
     upstream.answer("lead", Reply(text="ok"))
 
-    async def pieces(content: bytes) -> Any:
+    async def pieces(content: bytes) -> AsyncIterator[bytes]:
         for at in range(0, len(content), 100):
             yield content[at : at + 100]
 

@@ -5,12 +5,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from running_service import settings_from
 
 from orchestrator_worker.auth.signing import token_signer
 from orchestrator_worker.auth.tokens import TokenSigner, development_secret, parse_duration
 from orchestrator_worker.config import SAMPLE_JWT_SECRET
 from orchestrator_worker.errors import ConfigurationError, NotAuthenticated
+from running_service import settings_from
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
@@ -49,7 +49,7 @@ def test_what_is_not_a_duration(text: str) -> None:
 def test_the_own_secret_is_made_once_readable_by_its_owner_alone(tmp_path: Path) -> None:
     directory = tmp_path / "new" / "data"
     with ThreadPoolExecutor(8) as pool:
-        secrets = set(pool.map(lambda _: development_secret(directory), range(32)))
+        secrets = set(pool.map(development_secret, [directory] * 32))
     assert len(secrets) == 1
     assert len(secrets.pop()) >= 32
     assert (directory / "jwt-secret").stat().st_mode & 0o777 == 0o600

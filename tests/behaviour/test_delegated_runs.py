@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import httpx2
+
 from chat import answer_of, ask, body, frames_of
 from dumb_upstream import DumbUpstream, Hang, Reply, Status
 from running_service import RunningService

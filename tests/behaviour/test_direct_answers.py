@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
+
 from chat import answer_of, ask, body, frames_of
 from conftest import StartService
 from dumb_upstream import DumbUpstream, Hang, Reply, Status

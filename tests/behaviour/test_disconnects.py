@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx2
 import pytest
+
 from chat import body
 from dumb_upstream import DumbCall, DumbUpstream, Hang, Reply
 from running_service import RunningService

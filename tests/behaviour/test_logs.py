@@ -5,12 +5,12 @@ from typing import Any
 
 import httpx2
 import pytest
+
 from chat import ask
 from conftest import StartService
 from dumb_upstream import DumbUpstream, Reply, Status
-from running_service import SECRET, RunningService
-
 from orchestrator_worker.observability.logging import configure_logging, redact
+from running_service import SECRET, RunningService
 
 PLAN: list[dict[str, Any]] = [
     {"id": "s1", "title": "Part 1", "instructions": "canary-instructions"},

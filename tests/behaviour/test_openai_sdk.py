@@ -1,14 +1,17 @@
-"""The openai package as callers use it, before both upstreams; every object is held against its types."""
+"""The openai package as callers use it, before both upstreams; every object is held against its
+types.
+"""
 
 from collections.abc import AsyncIterator
 from typing import Any
 
 import openai
 import pytest
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
 from chat import MODEL, QUESTION
 from conftest import StartService
 from dumb_upstream import DumbUpstream, Reply, Status
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from running_service import RunningService
 
 PLAN: list[dict[str, Any]] = [

@@ -3,15 +3,16 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import anthropic
 import httpx2
 import pytest
-from dumb_upstream import DumbUpstream, Reply
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dumb_upstream import DumbUpstream, Reply
 from orchestrator_worker.claude.anthropic_client import AnthropicClient, retry_after_seconds
 from orchestrator_worker.claude.capabilities import capabilities_of
 from orchestrator_worker.claude.client import (
@@ -159,11 +160,8 @@ async def test_a_stream_reads_the_same_in_pieces_of_any_size(newline: str) -> No
 
 @given(st.binary(max_size=200))
 def test_no_bytes_raise_anything_but_an_upstream_error(data: bytes) -> None:
-    decoder = StreamDecoder()
-    try:
-        decoder.decode(data)
-    except UpstreamError as error:
-        assert error.fault.value == "malformed"
+    with suppress(UpstreamError):
+        assert StreamDecoder().decode(data) is None
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,13 +16,17 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 SECRET = "cli-secret-0123456789-0123456789-0123456789-0123456789"
-PLAIN = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+PLAIN = {
+    name: value
+    for name, value in os.environ.items()
+    if name in {"PATH", "HOME"} or name.startswith("COVERAGE")
+}
 
 
 def command(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "orchestrator_worker", *words],
-        env={**PLAIN, "COVERAGE_PROCESS_START": "", **variables},
+        env={**PLAIN, **variables},
         capture_output=True,
         text=True,
         timeout=30,
@@ -31,7 +35,7 @@ def command(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def running(*words: str, **variables: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def running(*words: str, **variables: str) -> Generator[tuple[subprocess.Popen[str], str]]:
     """Run a server command; yields it and the first line it prints."""
     process = subprocess.Popen(
         [sys.executable, "-m", "orchestrator_worker", *words],

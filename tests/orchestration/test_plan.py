@@ -95,4 +95,5 @@ def test_a_megabyte_of_anything_is_read_in_linear_time(text: str) -> None:
     reader = PlanReader()
     for at in range(0, len(text), 5):
         reader.feed(text[at : at + 5])
-    assert stopwatch() - began < 2
+    # Quadratic reading would take minutes.
+    assert stopwatch() - began < 20

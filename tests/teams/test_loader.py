@@ -5,14 +5,14 @@ from typing import Any
 
 import httpx2
 import pytest
+
 from chat import answer_of, ask
 from conftest import StartService
 from dumb_upstream import DumbUpstream, Reply
-from running_service import settings_from
-
 from orchestrator_worker.errors import ConfigurationError
 from orchestrator_worker.teams.loader import bundled_prompts, load_teams
 from orchestrator_worker.teams.team import Team
+from running_service import settings_from
 
 
 def write(folder: Path, **files: str) -> None:
@@ -118,6 +118,10 @@ def test_files_that_are_not_text_are_named(tmp_path: Path) -> None:
 def test_a_folder_must_hold_teams_and_each_id_one_team(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="PROMPTS_DIR"):
         load(tmp_path / "missing")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="PROMPTS_DIR"):
+        load(tmp_path / "file")
+    (tmp_path / "file").unlink()
     with pytest.raises(ConfigurationError, match="holds no team"):
         load(tmp_path)
     write(tmp_path / "one", team_toml="model_id = 'same'")

@@ -67,9 +67,9 @@ class Unreadable:
 class PlanReader:
     """Reads a plan's JSON in pieces cut anywhere: one pass, one subtask in memory.
 
-    It only follows strings and brackets to find where an entry ends; the entry itself is then parsed whole, so a
-    mistake inside one costs that one. A general push parser would keep the path of every nested value, which a
-    hostile plan can make quadratic.
+    It only follows strings and brackets to find where an entry ends; the entry itself is then
+    parsed whole, so a mistake inside one costs that one. A general push parser would keep the path
+    of every nested value, which a hostile plan can make quadratic.
     """
 
     def __init__(self) -> None:
@@ -81,7 +81,8 @@ class PlanReader:
         self._skip = 0
         """Characters of the next piece that an escape has already decided."""
         self._held: list[str] = []
-        """The pieces read since the last entry ended; before the plan, only their last characters."""
+        """The pieces read since the last entry ended; before the plan, only their last characters.
+        """
 
     def feed(self, text: str) -> list[object]:
         """Return the entries, unchecked, that `text` completes."""
@@ -135,7 +136,9 @@ class PlanReader:
 
 
 def _parsed(text: str) -> list[object]:
-    """Return the entry in a list, or an empty one where there is none (between a bracket and a comma)."""
+    """Return the entry in a list, or an empty one where there is none (between a bracket and a
+    comma).
+    """
     text = text.strip(" \t\r\n,")
     if not text:
         return []

@@ -108,8 +108,15 @@ def load_teams(settings: Settings) -> dict[str, Team]:
     """
     bundled = bundled_prompts()
     folder = settings.paths.prompts or bundled
-    if not folder.is_dir():
-        raise ConfigurationError(f"PROMPTS_DIR: {str(folder)!r} is not a directory")
+    try:
+        return _load_folder(folder, bundled, settings)
+    except OSError as error:
+        raise ConfigurationError(
+            f"PROMPTS_DIR: cannot read {error.filename!r} ({error.strerror})"
+        ) from error
+
+
+def _load_folder(folder: Path, bundled: Path, settings: Settings) -> dict[str, Team]:
     inherited = (folder / DEFAULT_TEAM, bundled / DEFAULT_TEAM)
     teams: dict[str, Team] = {}
     problems: list[str] = []

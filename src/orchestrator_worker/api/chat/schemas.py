@@ -44,7 +44,8 @@ def _content_form(content: Any) -> str:
     return "parts" if isinstance(content, list) else "string"
 
 
-# Told apart by form, so that a mistake is reported where it is and not for every form there could be.
+# Told apart by form, so that a mistake is reported where it is and not for every form there could
+# be.
 Content = Annotated[
     Annotated[str, Tag("string")] | Annotated[list[TextPart], Tag("parts")],
     Discriminator(_content_form),

@@ -7,7 +7,6 @@ from orchestrator_worker.claude.ledger import AttemptRecord
 from orchestrator_worker.claude.usage import Usage
 from orchestrator_worker.orchestration.run import Run
 
-
 _ROLES = ("lead", "worker", "synthesizer")
 
 
