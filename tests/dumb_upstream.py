@@ -96,6 +96,8 @@ class Reply:
     """End cleanly without `message_stop`."""
     error_after_pieces: tuple[int, str] | None = None
     """Send an error event of this type there, and end."""
+    hold_end_of_body: asyncio.Event | None = None
+    """Wait after `message_stop`, before the body ends."""
     line: bytes | None = None
     """Sent raw after `message_start`."""
     on_piece: Callable[[], None] | None = None
@@ -132,6 +134,8 @@ class Reply:
                 "message_delta", {"delta": delta, "usage": {"output_tokens": self.output_tokens}}
             )
             await send("message_stop", {})
+        if self.hold_end_of_body:
+            await self.hold_end_of_body.wait()
         await write(b"0\r\n\r\n")
 
     def _stop_reason(self) -> str:
@@ -197,6 +201,7 @@ class DumbUpstream:
 
     def __init__(self) -> None:
         self.calls: list[DumbCall] = []
+        self.connections = 0
         self.url = ""
         self.in_flight = 0
         self.in_flight_peak = 0
@@ -240,6 +245,7 @@ class DumbUpstream:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections.add(asyncio.current_task())
+        self.connections += 1
         try:
             # The test's end cancels what still waits; asyncio.streams would log that as a crash.
             with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):

@@ -241,6 +241,31 @@ def test_retry_after(header: str | None, seconds: float | None) -> None:
     assert in_the_future > 1e9
 
 
+async def read(client: AnthropicClient) -> list[StreamEvent]:
+    async with client.stream(call(headers={"x-orchestrator-role": "lead"})) as events:
+        return [event async for event in events]
+
+
+async def test_a_connection_serves_again_also_when_its_body_ends_late(
+    upstream: DumbUpstream,
+) -> None:
+    client = AnthropicClient(api_key="k", base_url=upstream.url)
+    loop = asyncio.get_running_loop()
+    for _ in range(5):
+        end = asyncio.Event()
+        # The end comes in a segment of its own, as from a server that writes events as they are.
+        reply = Reply(text="hi", hold_end_of_body=end)
+        upstream.answer("lead", reply)
+        reply.on_piece = lambda end=end: loop.call_later(0.005, end.set) and None
+        assert isinstance((await read(client))[-1], MessageStopped)
+    assert upstream.connections == 1
+    upstream.answer("lead", Reply(text="hi", hold_end_of_body=asyncio.Event()))
+    began = loop.time()
+    assert isinstance((await read(client))[-1], MessageStopped)
+    assert loop.time() - began < 0.5
+    await client.close()
+
+
 async def test_nobody_listening_is_a_connection_fault() -> None:
     client = AnthropicClient(api_key="k", base_url="http://127.0.0.1:9")
     with pytest.raises(UpstreamError) as error:

@@ -40,15 +40,16 @@ class Resources:
             raise ModelNotFound(model) from None
 
 
-def get_resources(request: Request) -> Resources:
+async def get_resources(request: Request) -> Resources:
     """Return the process's resources."""
     return request.state.resources
 
 
+# async, like all dependencies here: FastAPI runs plain functions in a thread.
 CurrentResources = Annotated[Resources, Depends(get_resources)]
 
 
-def authenticate(request: Request, resources: CurrentResources) -> Principal:
+async def authenticate(request: Request, resources: CurrentResources) -> Principal:
     """Return who calls, and bind them to the request's logs and limits.
 
     Raises:

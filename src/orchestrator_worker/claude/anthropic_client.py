@@ -6,8 +6,9 @@ SDK's typed stream per event; the SDK object shares the same HTTP client and ser
 `UpstreamError` here and nowhere else.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
@@ -24,8 +25,8 @@ from orchestrator_worker.clock import utc_now
 from orchestrator_worker.errors import UpstreamError, UpstreamFault
 
 CONNECT_TIMEOUT_SECONDS = 5.0
-READ_TIMEOUT_SECONDS = 300.0
-"""A backstop between two reads; deadlines and idle limits above it are shorter."""
+END_OF_BODY_SECONDS = 0.05
+"""How long a finished stream may take to close its body, so that its connection can serve again."""
 KEEPALIVE_SECONDS = 60.0
 """The SDK's 5 s would close idle sockets between two runs and pay a TLS handshake per worker."""
 MAX_CONNECTIONS = 1000
@@ -51,7 +52,8 @@ class AnthropicClient:
 
     def __init__(self, *, api_key: str, base_url: str | None, trust_proxies: bool = True) -> None:
         self._http = anthropic.DefaultAioHttpClient(
-            timeout=httpx2.Timeout(READ_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS),
+            # Silence is bounded where a stream is read; a second clock here would cost every read.
+            timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT_SECONDS),
             limits=httpx2.Limits(
                 max_connections=MAX_CONNECTIONS, keepalive_expiry=KEEPALIVE_SECONDS
             ),
@@ -131,18 +133,30 @@ class AnthropicClient:
 
 async def _events(response: httpx2.Response) -> AsyncIterator[StreamEvent]:
     decoder = StreamDecoder()
+    chunks = response.aiter_bytes()
     try:
-        async for payload in data_lines(response.aiter_bytes()):
+        async for payload in data_lines(chunks):
             event = decoder.decode(payload)
             if event is not None:
                 yield event
             if decoder.complete:
+                await _finish(chunks)
                 return
     except httpx2.TimeoutException as error:
         raise UpstreamError(UpstreamFault.SILENT) from error
     except _TRANSPORT_ERRORS as error:
         raise UpstreamError(UpstreamFault.TRUNCATED) from error
     raise UpstreamError(UpstreamFault.TRUNCATED)
+
+
+async def _finish(chunks: AsyncIterator[bytes]) -> None:
+    """Read a complete message's body to its end: closed before that, its connection could not be
+    used again.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(END_OF_BODY_SECONDS):
+            async for _ in chunks:
+                pass
 
 
 async def _status_error(response: httpx2.Response) -> UpstreamError:

@@ -5,12 +5,15 @@ models, and is read from disk, never from the network. A model it does not know 
 (unknown), never zero.
 """
 
+from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 
 from genai_prices import Usage as PricedUsage
 from genai_prices import calc_price
 
 from orchestrator_worker.claude.usage import Usage
+from orchestrator_worker.clock import utc_now
 
 
 def cost_usd(model: str, usage: Usage) -> Decimal | None:
@@ -19,6 +22,12 @@ def cost_usd(model: str, usage: Usage) -> Decimal | None:
     Prices can step with the size of one call's prompt (Haiku 5.5 above 100k tokens), so sum the
     costs of calls; never price the sum of their tokens.
     """
+    return _cost_usd(model, usage, utc_now().date())
+
+
+@lru_cache(maxsize=4096)
+def _cost_usd(model: str, usage: Usage, _day: date) -> Decimal | None:
+    # Prices are dated, so a remembered one holds for its day.
     try:
         price = calc_price(
             PricedUsage(

@@ -52,11 +52,18 @@ class CoordinationClock:
 
 
 class IdleLimit:
-    """Bounds the silence of a stream: `touch` on every event, leave the block when done."""
+    """Bounds the silence of a stream: `touch` on every event, leave the block when done.
+
+    A touch only notes the time; one timer looks now and then whether it has been too long. Moving a
+    timer on every event would be the dearest part of reading one.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._timeout = asyncio.timeout(seconds)
+        self._timeout = asyncio.timeout(None)
+        self._loop = asyncio.get_running_loop()
+        self._touched = self._loop.time()
+        self._timer = self._loop.call_later(seconds, self._look)
 
     async def __aenter__(self) -> "IdleLimit":
         await self._timeout.__aenter__()
@@ -68,6 +75,7 @@ class IdleLimit:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._timer.cancel()
         try:
             await self._timeout.__aexit__(exc_type, exc, traceback)
         except TimeoutError as error:
@@ -75,4 +83,11 @@ class IdleLimit:
 
     def touch(self) -> None:
         """Note a sign of life."""
-        self._timeout.reschedule(loop_time() + self._seconds)
+        self._touched = self._loop.time()
+
+    def _look(self) -> None:
+        due = self._touched + self._seconds
+        if self._loop.time() < due:
+            self._timer = self._loop.call_at(due, self._look)
+        else:
+            self._timeout.reschedule(self._loop.time())

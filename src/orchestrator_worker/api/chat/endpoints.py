@@ -25,7 +25,7 @@ async def chat_request(request: Request, principal: CurrentPrincipal) -> ChatCom
     return parse_chat_request(await request.body())
 
 
-def orchestration_wishes(request: Request) -> frozenset[str]:
+async def orchestration_wishes(request: Request) -> frozenset[str]:
     """Return what the `X-Orchestration` header asks for.
 
     Raises:
