@@ -44,11 +44,14 @@ def answer(body: JsonObject) -> Reply:
         return Reply(tools=(call,))
     output_format = (as_object(body.get("output_config")) or {}).get("format")
     if output_format is not None:
-        material = Material(
-            parts_of(conversation), conversation.ask, f"{speak(conversation)} {MARK}"
-        )
+        material = Material(parts_of(conversation), conversation.ask, _marked(speak(conversation)))
         return Reply(text=orjson.dumps(instance(output_format["schema"], material)).decode())
-    return Reply(text=f"{speak(conversation)} {MARK}")
+    return Reply(text=_marked(speak(conversation)))
+
+
+def _marked(text: str) -> str:
+    """The text with the mark at its end, once."""
+    return text if text.endswith(MARK) else f"{text} {MARK}"
 
 
 def speak(conversation: Conversation) -> str:

@@ -80,14 +80,17 @@ class Conversation:
     def builds_on_results(self) -> bool:
         """Whether the results stand there as material for a task of their own.
 
-        A task has words in common with the conversation or the results' titles; a bare order to
-        answer has not, and neither has a repetition of the request.
+        A task has words in common with what was asked or with the results' titles; a bare order
+        to answer has not, and neither has a repetition of the request. Documents do not count:
+        a long one has words in common with everything.
         """
         around = outside_blocks(self.last_texts[-1]) if self.last_texts else ""
         lines = [
             line for line in around.splitlines() if line.strip() and line.strip() not in self.told
         ]
-        known = content_words(" ".join([self.told, *(block.title for block in self.results)]))
+        asks = [_split(outside_blocks(text))[0] for text in self._told_texts]
+        asked = [ask for ask in asks if len(ask) < LONG_TEXT]
+        known = content_words(" ".join([*asked, *(block.title for block in self.results)]))
         return len(content_words(" ".join(lines)) & known) >= 2
 
     @cached_property
@@ -130,10 +133,14 @@ class Conversation:
 
     @cached_property
     def told(self) -> str:
-        """What the user said in earlier messages."""
+        """What the user said before the last text block."""
+        return "\n".join(self._told_texts)
+
+    @cached_property
+    def _told_texts(self) -> list[str]:
         earlier = self._messages[: self._last]
         texts = [t for m in earlier if m["role"] == "user" for t in text_blocks(m["content"])]
-        return "\n".join([*texts, *self.last_texts[:-1]])
+        return [*texts, *self.last_texts[:-1]]
 
 
 def _document_text(block: JsonObject) -> str:

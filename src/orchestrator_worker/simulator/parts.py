@@ -251,10 +251,14 @@ def _compared(ask: str) -> list[Part]:
     match = _COMPARE.search(ask)
     if match is None:
         return []
-    named, tail = _tail(re.sub(r"\s+(?:with|to|against)\s+", " and ", match[1], count=1))
+    compared = re.sub(r"\s+(?:with|to|against)\s+", " and ", match[1], count=1)
+    # What stands behind a colon is what to compare them by.
+    before, colon, criteria = compared.partition(":")
+    named, tail = _tail(before)
     items = _items(named)
     if len(items) < 2:
         return []
+    tail += f"{colon}{criteria.rstrip('.?! ')}"
     return [
         Part(
             capitalised(item),

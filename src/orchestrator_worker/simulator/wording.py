@@ -13,6 +13,7 @@ def _set(text: str) -> frozenset[str]:
 
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"”’)]?\s+(?=[\"“(]?[A-Z0-9])|\n+")
+_WRAPPED = re.compile(r"(?<=[^\n]{50})\n[ \t]*(?![-*•#>|`\s]|\d{1,2}[.)]\s)")
 _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|vs|Mr|Mrs|Ms|Dr|No|approx|etc|Inc|Ltd)\.$")
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)]|\(?[a-z0-9]\))\s+")
 _HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", re.MULTILINE)
@@ -64,9 +65,9 @@ class Section(NamedTuple):
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a text. A line break ends a sentence, a bullet is stripped."""
+    """The sentences of a text. The break of a short line ends a sentence, a bullet is stripped."""
     found: list[str] = []
-    for piece in _SENTENCE_END.split(text):
+    for piece in _SENTENCE_END.split(_WRAPPED.sub(" ", text)):
         if found and _ABBREVIATION.search(found[-1]):
             found[-1] = f"{found[-1]} {piece.strip()}"
         elif stripped := _BULLET.sub("", piece).strip(" \t#*_"):
