@@ -7,8 +7,10 @@ from pathlib import Path
 
 import httpx2
 import pytest
+import respx
 
 from dumb_upstream import DumbUpstream, dumb_upstream
+from network_guard import only_loopback
 from running_service import RunningService, running_service
 
 
@@ -23,6 +25,13 @@ async def upstream() -> AsyncIterator[DumbUpstream]:
     """An upstream for which the test gives every answer."""
     async with dumb_upstream() as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def network() -> Iterator[respx.MockRouter]:
+    """Only the loopback can be reached."""
+    with only_loopback() as router:
+        yield router
 
 
 StartService = Callable[..., Awaitable[RunningService]]

@@ -1,4 +1,6 @@
-"""The main job against the simulator, each in a process of its own, as the demo and the benchmarks run it."""
+"""The main job against the simulator, each in a process of its own, as the demo and the benchmarks
+run it.
+"""
 
 import os
 import re
@@ -10,6 +12,7 @@ from typing import Any
 
 import httpx2
 import pytest
+
 from chat import answer_of, ask, frames_of
 from conftest import StartService
 

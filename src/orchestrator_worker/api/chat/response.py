@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 import structlog
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette.sse import SendTimeoutError
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
@@ -28,6 +29,9 @@ HOLD_SECONDS = 5.0
 frames.
 """
 HEARTBEAT_SECONDS = 10
+STALLED_SECONDS = 60
+"""How long one frame may take to leave: a caller that stops reading must not hold its run for ever.
+"""
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -57,6 +61,8 @@ class RunResponse(Response):
                 await response(scope, receive, send)
             except ClientLeft:
                 trace.outcome = "client_disconnected"
+            except SendTimeoutError:
+                trace.outcome = "client_stalled"
             except OrchestratorError as error:
                 trace.outcome = error.code
                 raise
@@ -88,6 +94,7 @@ class RunResponse(Response):
         return EventSourceResponse(
             _frames(run, codec, held, trace),
             ping=HEARTBEAT_SECONDS,
+            send_timeout=STALLED_SECONDS,
             ping_message_factory=lambda: ServerSentEvent(comment=HEARTBEAT, sep="\n"),
             client_close_handler_callable=note_leaving,
             headers={"cache-control": "no-store, no-transform"},
