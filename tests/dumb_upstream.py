@@ -297,9 +297,13 @@ class DumbUpstream:
             self.in_flight -= 1
 
     async def _run(self, answer: Answer, call: DumbCall, write: Write) -> None:
-        with suppress(ConnectionError):
+        try:
             await answer(call, write)
             call.done = True
+        except ConnectionAbortedError:
+            pass  # the answer itself has broken off
+        except ConnectionError:
+            call.client_left.set()
 
 
 async def _closed(reader: asyncio.StreamReader) -> None:

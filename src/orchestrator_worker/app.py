@@ -25,8 +25,7 @@ from orchestrator_worker.config import Settings
 from orchestrator_worker.errors import ConfigurationError, UpstreamError
 from orchestrator_worker.orchestration.orchestrator import Orchestrator
 from orchestrator_worker.simulator.server import EmbeddedSimulator
-from orchestrator_worker.teams.loader import load_teams
-from orchestrator_worker.teams.team import Team
+from orchestrator_worker.teams.catalog import TeamCatalog
 
 MODEL_CHECK_SECONDS = 5.0
 _log = structlog.stdlib.get_logger("orchestrator_worker.app")
@@ -38,7 +37,7 @@ def create_app(settings: Settings, retry: RetryPolicy | None = None) -> FastAPI:
     Raises:
         ConfigurationError: the teams or the token secret are not usable.
     """
-    teams = load_teams(settings)
+    catalog = TeamCatalog(settings)
     signer = token_signer(settings)
     retry_policy = retry or RetryPolicy()
 
@@ -49,11 +48,11 @@ def create_app(settings: Settings, retry: RetryPolicy | None = None) -> FastAPI:
         AppStatus.disable_automatic_graceful_drain()
         async with AsyncExitStack() as stack:
             upstream = await _open_upstream(settings, stack)
-            await _check_models(upstream, teams)
+            await _check_models(upstream, catalog)
             claude = claude_chain(upstream, LogLedger(), retry_policy)
             resources = Resources(
                 orchestrator=Orchestrator(claude),
-                teams=teams,
+                catalog=catalog,
                 tokens=signer,
                 upstream=upstream,
                 started_at=unix_seconds(),
@@ -90,12 +89,12 @@ async def _open_upstream(settings: Settings, stack: AsyncExitStack) -> Anthropic
     return client
 
 
-async def _check_models(client: AnthropicClient, teams: dict[str, Team]) -> None:
+async def _check_models(client: AnthropicClient, catalog: TeamCatalog) -> None:
     """Warn about models that are about to go, and refuse to start on one that is gone.
 
     Best effort: a server without a models endpoint, or none at all, is no reason not to start.
     """
-    members = [(t, m) for t in teams.values() for m in (t.lead, t.worker, t.synthesizer)]
+    members = [(t, m) for t in catalog.teams.values() for m in (t.lead, t.worker, t.synthesizer)]
     try:
         async with asyncio.timeout(MODEL_CHECK_SECONDS):
             for model in sorted({member.model for _, member in members}):

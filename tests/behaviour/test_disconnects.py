@@ -1,6 +1,7 @@
 """The caller leaves: within a tenth of a second nothing upstream is still paid for."""
 
 import asyncio
+import json
 from typing import Any
 
 import httpx2
@@ -8,6 +9,7 @@ import pytest
 
 from chat import body
 from dumb_upstream import DumbCall, DumbUpstream, Hang, Reply
+from orchestrator_worker.api.chat import response
 from running_service import RunningService
 
 PLAN: list[dict[str, Any]] = [
@@ -77,3 +79,25 @@ async def test_leaving_closes_every_upstream_connection_at_once(
 async def closed(call: DumbCall) -> None:
     async with asyncio.timeout(5):
         await call.client_left.wait()
+
+
+async def test_a_caller_that_stops_reading_does_not_hold_its_run_for_ever(
+    service: RunningService, upstream: DumbUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(response, "STALLED_SECONDS", 0.3)
+    upstream.answer("lead", Reply(text="x" * 40_000_000, piece=50_000))
+    host, port = service.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+    content = json.dumps(body(stream=True)).encode()
+    writer.write(
+        f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {service.token}"
+        f"\r\ncontent-length: {len(content)}\r\n\r\n".encode()
+        + content
+    )
+    try:
+        await reader.readuntil(b"\r\n\r\n")
+        (line,) = await service.logged("request_finished")
+        assert line["outcome"] == "client_stalled"
+        await closed(upstream.calls[0])
+    finally:
+        writer.transport.abort()

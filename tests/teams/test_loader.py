@@ -10,6 +10,7 @@ from chat import answer_of, ask
 from conftest import StartService
 from dumb_upstream import DumbUpstream, Reply
 from orchestrator_worker.errors import ConfigurationError
+from orchestrator_worker.teams import catalog
 from orchestrator_worker.teams.loader import bundled_prompts, load_teams
 from orchestrator_worker.teams.team import Team
 from running_service import settings_from
@@ -156,3 +157,34 @@ async def test_a_teams_route_decides(
         assert answer_of(response) == "direct"
         assert "system" not in sent
         assert "format" not in sent["output_config"]
+
+
+async def test_a_changed_team_is_served_without_a_restart_and_a_broken_one_changes_nothing(
+    start_service: StartService,
+    upstream: DumbUpstream,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(catalog, "LOOK_SECONDS", 0.0)
+    folder = tmp_path / "teams"
+    write(folder / "mine", team_toml="description = 'first'")
+    service = await start_service(
+        ANTHROPIC_API_KEY="k", ANTHROPIC_BASE_URL=upstream.url, PROMPTS_DIR=str(folder)
+    )
+
+    async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
+
+        async def served() -> dict[str, str]:
+            models = (await client.get("/v1/models")).json()["data"]
+            return {model["id"]: model["description"] for model in models}
+
+        assert await served() == {"mine": "first"}
+        write(folder / "mine", team_toml="description = 'the second'")
+        write(folder / "another", team_toml="")
+        assert await served() == {"mine": "the second", "another": ""}
+        write(folder / "another", team_toml="nonsense = 1")
+        assert await served() == {"mine": "the second", "another": ""}
+        (told,) = await service.logged("teams_not_reloaded")
+        assert "nonsense" in told["problems"][0]
+        write(folder / "another", team_toml="description = 'mended'")
+        assert (await served())["another"] == "mended"

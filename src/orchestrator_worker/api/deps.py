@@ -1,6 +1,5 @@
 """What endpoints declare they need: the process's resources, the principal, the checked body."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from orchestrator_worker.auth.tokens import TokenSigner
 from orchestrator_worker.claude.client import UpstreamProbe
 from orchestrator_worker.errors import ModelNotFound, NotAuthenticated
 from orchestrator_worker.orchestration.orchestrator import Orchestrator
+from orchestrator_worker.teams.catalog import TeamCatalog
 from orchestrator_worker.teams.team import Team
 
 
@@ -21,21 +21,20 @@ class Resources:
     """The long-lived objects of a serving process; the application's lifespan owns them."""
 
     orchestrator: Orchestrator
-    teams: Mapping[str, Team]
-    """By served model id."""
+    catalog: TeamCatalog
     tokens: TokenSigner
     upstream: UpstreamProbe
     started_at: int
     """Unix seconds; what /v1/models calls `created`."""
 
-    def team(self, model: str) -> Team:
+    async def team(self, model: str) -> Team:
         """Return the team that serves `model`.
 
         Raises:
             ModelNotFound: none does.
         """
         try:
-            return self.teams[model]
+            return (await self.catalog.current())[model]
         except KeyError:
             raise ModelNotFound(model) from None
 

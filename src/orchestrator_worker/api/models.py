@@ -34,12 +34,13 @@ def _served(team: Team, resources: Resources) -> ServedModel:
 
 async def list_models(request: Request, resources: CurrentResources) -> ServedModels:
     """List the models this service serves."""
-    return ServedModels(data=[_served(team, resources) for team in resources.teams.values()])
+    teams = await resources.catalog.current()
+    return ServedModels(data=[_served(team, resources) for team in teams.values()])
 
 
 async def get_model(request: Request, model_id: str, resources: CurrentResources) -> ServedModel:
     """Return one served model."""
-    return _served(resources.team(model_id), resources)
+    return _served(await resources.team(model_id), resources)
 
 
 def models_router(limiter: Limiter, rate: str) -> APIRouter:

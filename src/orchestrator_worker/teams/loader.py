@@ -100,14 +100,19 @@ def bundled_prompts() -> Path:
     return installed if installed.is_dir() else package.parent.parent / "prompts"
 
 
+def prompt_folders(settings: Settings) -> tuple[Path, Path]:
+    """Return the folder that teams are read from, and the bundled one that they may inherit from."""
+    bundled = bundled_prompts()
+    return settings.paths.prompts or bundled, bundled
+
+
 def load_teams(settings: Settings) -> dict[str, Team]:
     """Read every team folder, keyed by served model id.
 
     Raises:
         ConfigurationError: one line per mistake, each naming its file and key.
     """
-    bundled = bundled_prompts()
-    folder = settings.paths.prompts or bundled
+    folder, bundled = prompt_folders(settings)
     try:
         return _load_folder(folder, bundled, settings)
     except OSError as error:

@@ -50,7 +50,7 @@ async def create_chat_completion(
     resources: CurrentResources,
 ) -> Response:
     """Answer a conversation with a team of agents."""
-    team = resources.team(body.model)
+    team = await resources.team(body.model)
     run = RunRequest(
         request_id=trace_of(request.scope).request_id,
         principal=principal.subject,
