@@ -205,6 +205,8 @@ class DumbUpstream:
         self.url = ""
         self.in_flight = 0
         self.in_flight_peak = 0
+        self.models: dict[str, dict[str, Any]] = {}
+        """What the models endpoint says, by id; `models_status` for all else."""
         self.models_status = 404
         self._answers: dict[str, list[Answer]] = {}
         self._by_title: dict[str, list[Answer]] = {}
@@ -261,9 +263,11 @@ class DumbUpstream:
         raw = await reader.readexactly(int(headers.get("content-length", "0")))
         method, path, _ = request.split(" ")
         if method == "GET":
-            body = b'{"data":[],"has_more":false}'
+            model = self.models.get(path.rpartition("/")[2])
+            status = 200 if model else self.models_status
+            body = json.dumps(model or {"data": [], "has_more": False}).encode()
             writer.write(
-                f"HTTP/1.1 {self.models_status} X\r\ncontent-type: application/json\r\n"
+                f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n"
                 f"content-length: {len(body)}\r\n\r\n".encode()
                 + body
             )

@@ -14,7 +14,7 @@ from sse_starlette.sse import AppStatus
 from orchestrator_worker.api.application import build_application
 from orchestrator_worker.api.deps import Resources
 from orchestrator_worker.auth.signing import token_signer
-from orchestrator_worker.claude.anthropic_client import AnthropicClient
+from orchestrator_worker.claude.anthropic_client import AnthropicClient, ModelStatus
 from orchestrator_worker.claude.client import ClaudeClient
 from orchestrator_worker.claude.ledger import Ledger, LogLedger
 from orchestrator_worker.claude.metering import MeteredClient
@@ -48,7 +48,6 @@ def create_app(settings: Settings, retry: RetryPolicy | None = None) -> FastAPI:
         AppStatus.disable_automatic_graceful_drain()
         async with AsyncExitStack() as stack:
             upstream = await _open_upstream(settings, stack)
-            await _check_models(upstream, catalog)
             claude = claude_chain(upstream, LogLedger(), retry_policy)
             resources = Resources(
                 orchestrator=Orchestrator(claude),
@@ -74,34 +73,52 @@ def claude_chain(client: ClaudeClient, ledger: Ledger, retry: RetryPolicy) -> Cl
 
 
 async def _open_upstream(settings: Settings, stack: AsyncExitStack) -> AnthropicClient:
-    key = settings.claude.api_key
     base_url = settings.claude.base_url
     if settings.simulated:
         simulator = await stack.enter_async_context(EmbeddedSimulator())
         base_url = simulator.url
         _log.warning("simulated", reason="ANTHROPIC_API_KEY is not set", upstream=base_url)
-    client = AnthropicClient(
-        api_key=key.get_secret_value() if key else "none",
-        base_url=base_url,
-        trust_proxies=not settings.simulated,
-    )
+    client = _new_client(settings, base_url)
     stack.push_async_callback(client.close)
     return client
 
 
-async def _check_models(client: AnthropicClient, catalog: TeamCatalog) -> None:
-    """Warn about models that are about to go, and refuse to start on one that is gone.
+def _new_client(settings: Settings, base_url: str | None) -> AnthropicClient:
+    key = settings.claude.api_key
+    return AnthropicClient(
+        api_key=key.get_secret_value() if key else "none",
+        base_url=base_url,
+        trust_proxies=not settings.simulated,
+    )
+
+
+async def check_models(settings: Settings) -> None:
+    """Ask the upstream about the teams' models: warn about one that is about to go.
 
     Best effort: a server without a models endpoint, or none at all, is no reason not to start.
+
+    Raises:
+        ConfigurationError: a model is retired, so that every request would fail.
     """
-    members = [(t, m) for t in catalog.teams.values() for m in (t.lead, t.worker, t.synthesizer)]
+    if settings.simulated:
+        return
+    teams = TeamCatalog(settings).teams.values()
+    models = {
+        member.model for team in teams for member in (team.lead, team.worker, team.synthesizer)
+    }
+    client = _new_client(settings, settings.claude.base_url)
     try:
         async with asyncio.timeout(MODEL_CHECK_SECONDS):
-            for model in sorted({member.model for _, member in members}):
-                status = await client.model_status(model)
-                if status.lifecycle == "retired":
-                    raise ConfigurationError(f"the model {model!r} is retired; configure another")
-                if status.lifecycle == "deprecated":
-                    _log.warning("model_deprecated", model=model, retires_at=status.retires_at)
+            for model in sorted(models):
+                _judge(await client.model_status(model))
     except (UpstreamError, TimeoutError) as error:
         _log.warning("models_not_checked", reason=type(error).__name__)
+    finally:
+        await client.close()
+
+
+def _judge(status: ModelStatus) -> None:
+    if status.lifecycle == "retired":
+        raise ConfigurationError(f"the model {status.model!r} is retired; configure another")
+    if status.lifecycle == "deprecated":
+        _log.warning("model_deprecated", model=status.model, retires_at=status.retires_at)

@@ -10,6 +10,7 @@ import pytest
 from chat import answer_of, ask, body, frames_of
 from conftest import StartService
 from dumb_upstream import DumbUpstream, Hang, Reply, Status
+from orchestrator_worker.api.chat import response as response_module
 
 PARIS = "Paris is the capital of France — « naturellement » 🙂."
 
@@ -290,3 +291,33 @@ async def test_a_stream_that_falls_silent_ends_at_the_idle_limit(
     async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
         *_, error = frames_of(await ask(client, stream=True))
     assert error["error"]["code"] == "timeout"
+
+
+async def test_a_quiet_stream_is_kept_open_by_comments(
+    http: httpx2.AsyncClient, upstream: DumbUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert response_module.HEARTBEAT_SECONDS <= 10
+    monkeypatch.setattr(response_module, "HEARTBEAT_SECONDS", 0.05)
+    go_on = asyncio.Event()
+    upstream.answer("lead", Reply(text=PARIS, hold_before_text=go_on))
+    async with http.stream("POST", "/v1/chat/completions", json=body(stream=True)) as response:
+        lines = response.aiter_lines()
+        async with asyncio.timeout(5):
+            while await anext(lines) != ": working":
+                pass
+        go_on.set()
+        assert [line async for line in lines][-2] == "data: [DONE]"
+
+
+async def test_a_slow_lead_opens_the_stream_and_fails_in_a_frame(
+    http: httpx2.AsyncClient, upstream: DumbUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(response_module, "HOLD_SECONDS", 0.05)
+    start = asyncio.Event()
+    upstream.answer("lead", Reply(hold_before=start, cut_after_pieces=0))
+    async with http.stream("POST", "/v1/chat/completions", json=body(stream=True)) as response:
+        assert response.status_code == 200
+        start.set()
+        lines = [line async for line in response.aiter_lines() if line]
+    assert json.loads(lines[-2][6:])["error"]["code"] == "upstream_error"
+    assert lines[-1] == "data: [DONE]"

@@ -2,13 +2,14 @@
 it listens.
 """
 
+import asyncio
 import socket
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from orchestrator_worker.app import create_app
+from orchestrator_worker.app import check_models, create_app
 from orchestrator_worker.config import Settings, load_settings
 from orchestrator_worker.errors import ConfigurationError
 from orchestrator_worker.observability.logging import configure_logging
@@ -27,6 +28,7 @@ def serve() -> int:
     settings = load_settings()
     configure_logging(settings.log.level, settings.log.format)
     app = create_app(settings)
+    asyncio.run(check_models(settings))
     server = uvicorn.Server(server_config(app))
     with _listen(settings) as listener:
         host, port = listener.getsockname()[:2]

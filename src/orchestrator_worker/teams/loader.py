@@ -101,7 +101,7 @@ def bundled_prompts() -> Path:
 
 
 def prompt_folders(settings: Settings) -> tuple[Path, Path]:
-    """Return the folder that teams are read from, and the bundled one that they may inherit from."""
+    """Return the folder that teams are read from, and the bundled one they may inherit from."""
     bundled = bundled_prompts()
     return settings.paths.prompts or bundled, bundled
 
