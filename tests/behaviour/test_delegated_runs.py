@@ -222,3 +222,71 @@ async def test_subtasks_over_the_cap_are_dropped_and_said_so(
     assert len(upstream.calls_of("worker")) == 3
     told = [f["orchestration"] for f in frames_of(response) if "orchestration" in f]
     assert sum(t["event"] == "plan_repaired" for t in told) == 997
+
+
+async def test_the_only_workers_stream_is_the_answer(
+    http: httpx2.AsyncClient, upstream: DumbUpstream
+) -> None:
+    plan_open, go_on = asyncio.Event(), asyncio.Event()
+    plan = json.dumps({"subtasks": [subtask(1)]})
+    before_its_end = (len(plan) - len("]}"), plan_open)
+    upstream.answer("lead", Reply(plan_json=plan, piece=1, hold_after_pieces=before_its_end))
+    upstream.answer("worker", Reply(text="abcdefghij", piece=2, hold_after_pieces=(3, go_on)))
+    request = http.build_request("POST", "/v1/chat/completions", json=body(stream=True))
+    response = await http.send(request, stream=True)
+    lines = response.aiter_lines()
+    await upstream.arrived(1, "worker")
+    plan_open.set()  # only now is it known that no other subtask comes
+    async with asyncio.timeout(5):
+        text = ""
+        while text != "abcdef":
+            line = await anext(lines)
+            if line.startswith("data: {"):
+                text += json.loads(line[6:])["choices"][0]["delta"].get("content", "")
+    go_on.set()
+    rest = [line async for line in lines]
+    await response.aclose()
+    assert '"content":"gh"' in "".join(rest)
+    assert [call.role for call in upstream.calls] == ["lead", "worker"]
+
+
+async def test_an_only_worker_that_breaks_off_is_an_error_and_not_taken_back(
+    http: httpx2.AsyncClient, upstream: DumbUpstream
+) -> None:
+    upstream.answer("lead", Reply(plan=[subtask(1)]))
+    upstream.answer("worker", Reply(text="some text", cut_after_pieces=1))
+    *chunks, error = frames_of(await ask(http, stream=True))
+    assert error["error"]["code"] == "upstream_error"
+    texts = [f["choices"][0]["delta"].get("content") or "" for f in chunks]
+    assert "some text".startswith("".join(texts))
+    assert len(upstream.calls) == 2
+
+
+async def test_an_only_worker_keeps_to_the_callers_cap_and_counts_as_the_answer(
+    http: httpx2.AsyncClient, upstream: DumbUpstream
+) -> None:
+    upstream.answer("lead", Reply(plan=[subtask(1)]))
+    upstream.answer("worker", Reply(text="done", stop_reason="max_tokens"))
+    response = await ask(http, max_tokens=2000)
+    assert upstream.calls_of("worker")[0].body["max_tokens"] == 2000
+    assert response.json()["choices"][0]["finish_reason"] == "length"
+    details = response.json()["usage"]["completion_tokens_details"]
+    assert details["reasoning_tokens"] == 5  # the plan
+
+
+async def test_an_only_worker_has_the_time_of_a_direct_answer(
+    start_service: Any, upstream: DumbUpstream
+) -> None:
+    service: RunningService = await start_service(
+        ANTHROPIC_API_KEY="k",
+        ANTHROPIC_BASE_URL=upstream.url,
+        WORKER_COORDINATION_TIMEOUT="1",
+        DIRECT_ANSWER_TIMEOUT="2",
+    )
+    upstream.answer("lead", Reply(plan=[subtask(1)]))
+    upstream.answer("worker", Reply(text="some text", hold_after_pieces=(1, asyncio.Event())))
+    async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
+        response = await ask(client, headers={"x-orchestration": "usage"})
+    assert answer_of(response) == "some te"
+    assert response.json()["choices"][0]["finish_reason"] == "length"
+    assert 1.9 < response.json()["orchestration"]["phases"]["coordination_seconds"] < 2.4

@@ -80,6 +80,8 @@ class Planning:
             await self._repaired(Repair(None, "no usable subtask; the request itself is one"))
             await self._start(self._whole_request())
         await self._run.emit(PlanClosed(self._scheduler.subtasks))
+        if len(self._scheduler.subtasks) == 1:
+            await self._workers.give_voice(self._scheduler.subtasks[0])
 
     def _whole_request(self) -> Subtask:
         text = self._run.request.conversation.last_request

@@ -21,7 +21,7 @@ from orchestrator_worker.errors import AllWorkersFailed, PhaseTimeout, UpstreamE
 from orchestrator_worker.orchestration.deadlines import CoordinationClock
 from orchestrator_worker.orchestration.events import RunFinished, RunStarted
 from orchestrator_worker.orchestration.lead import LeadAgent, LeadTurn, Planning
-from orchestrator_worker.orchestration.results import Result, Succeeded, TimedOut, as_answer
+from orchestrator_worker.orchestration.results import Succeeded, TimedOut, as_answer
 from orchestrator_worker.orchestration.run import Run, RunRequest
 from orchestrator_worker.orchestration.scheduler import Scheduler
 from orchestrator_worker.orchestration.synthesizer import SynthesizerAgent
@@ -65,9 +65,11 @@ class Orchestrator:
     async def _execute(self, run: Run) -> None:
         await run.emit(RunStarted(run.id))
         turn = LeadTurn()
-        await self._coordinate(run, turn)
+        spoken = await self._coordinate(run, turn)
         if not turn.delegated:
             run.stop_reason = turn.stop_reason or CUT
+        elif spoken and (run.timed_out or isinstance(run.results[0], Succeeded)):
+            run.stop_reason = CUT if run.partial else "end_turn"
         elif any(isinstance(result, Succeeded) for result in run.results):
             run.stop_reason = await self._synthesize(run)
         elif run.timed_out:
@@ -76,8 +78,11 @@ class Orchestrator:
             raise AllWorkersFailed(len(run.results))
         await run.emit(RunFinished(run.stop_reason))
 
-    async def _coordinate(self, run: Run, turn: LeadTurn) -> None:
-        """Let the lead answer or plan, and run the plan, until the phase's deadline."""
+    async def _coordinate(self, run: Run, turn: LeadTurn) -> bool:
+        """Let the lead answer or plan, and run the plan, until the phase's deadline.
+
+        Returns True when a plan's only worker has already given the answer.
+        """
         began = stopwatch()
         team = run.request.team
         clock = CoordinationClock(team.deadlines, run.started)
@@ -96,6 +101,7 @@ class Orchestrator:
         run.results = scheduler.results(workers.unfinished)
         await self._report_unfinished(run, workers)
         _raise_if_lost(run, turn)
+        return workers.spoke
 
     async def _report_unfinished(self, run: Run, workers: Workers) -> None:
         for result in run.results:
@@ -105,6 +111,7 @@ class Orchestrator:
     async def _synthesize(self, run: Run) -> str:
         """Turn the results into the answer; returns why it stopped."""
         began = stopwatch()
+        run.answered_by = "synthesizer"
         writer = SynthesizerAgent(self._claude, run)
         try:
             return await self._write_answer(run, writer)
@@ -112,10 +119,6 @@ class Orchestrator:
             run.synthesis_seconds = stopwatch() - began
 
     async def _write_answer(self, run: Run, writer: SynthesizerAgent) -> str:
-        if len(run.results) == 1:
-            # One subtask: its result is the answer, and rewriting it would only cost.
-            await writer.say_results(_only_text(run.results[0]))
-            return CUT if run.partial else "end_turn"
         timeout_seconds = run.request.team.deadlines.synthesis_seconds
         try:
             async with asyncio.timeout(timeout_seconds):
@@ -129,14 +132,11 @@ class Orchestrator:
             if writer.wrote:
                 raise
             run.unwritten = True
+            run.answered_by = "worker"
             await writer.say_results(as_answer(run.results))
             stop_reason = "end_turn"
         await writer.name_gaps(run.results)
         return stop_reason
-
-
-def _only_text(result: Result) -> str:
-    return result.text if isinstance(result, Succeeded) else ""
 
 
 def _raise_if_lost(run: Run, turn: LeadTurn) -> None:

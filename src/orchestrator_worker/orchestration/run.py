@@ -50,6 +50,8 @@ class Run:
         self.stop_reason: str | None = None
         self.timed_out = False
         """True when a deadline cut the answer or the workers."""
+        self.answered_by: Role = "lead"
+        """Whose text the caller reads."""
         self.unwritten = False
         """True when the results themselves had to stand for the answer."""
         self.coordination_seconds: float | None = None

@@ -1,5 +1,6 @@
 """A worker: one call for one subtask, and the boundary where failures become values."""
 
+import asyncio
 from decimal import Decimal
 
 import structlog
@@ -10,7 +11,7 @@ from orchestrator_worker.claude.usage import Usage
 from orchestrator_worker.clock import stopwatch
 from orchestrator_worker.errors import UpstreamError
 from orchestrator_worker.orchestration.deadlines import CoordinationClock, IdleLimit
-from orchestrator_worker.orchestration.events import WorkerFinished, WorkerStarted
+from orchestrator_worker.orchestration.events import AnswerDelta, WorkerFinished, WorkerStarted
 from orchestrator_worker.orchestration.plan import Subtask
 from orchestrator_worker.orchestration.results import (
     Failed,
@@ -37,6 +38,12 @@ class Workers:
         self._clock = clock
         self._sent: dict[str, float] = {}
         self._finished = 0
+        self._voice: str | None = None
+        self._unsaid: dict[str, list[str]] = {}
+        """What each worker has written and nobody has passed on, by subtask."""
+        self._saying = asyncio.Lock()
+        self.spoke = False
+        """True once a worker's own text has gone to the caller."""
         self.planned = 0
         """Subtasks admitted so far."""
 
@@ -61,6 +68,27 @@ class Workers:
         self._finished += 1
         await self._run.emit(WorkerFinished(result, self._finished, self.planned))
 
+    async def give_voice(self, subtask: Subtask) -> None:
+        """Pass this worker's text on as the answer, what it has written so far and what follows.
+
+        Passed-on text is final: whatever becomes of the worker, it is not taken back.
+        """
+        self._voice = subtask.id
+        self._run.answered_by = "worker"
+        await self._say(subtask)
+
+    async def _say(self, subtask: Subtask) -> None:
+        async with self._saying:  # two may want to, and the text must stay in order
+            pieces = self._unsaid.get(subtask.id, [])
+            text = "".join(pieces)
+            pieces.clear()
+            if not text:
+                return
+            if not self.spoke:
+                self.spoke = True
+                self._clock.answer_began()
+            await self._run.emit(AnswerDelta(text))
+
     def unfinished(self, subtask: Subtask) -> Result:
         """Return the result of a subtask that the deadline stopped."""
         limit = self._run.request.team.deadlines.coordination_seconds
@@ -70,6 +98,7 @@ class Workers:
 
     async def _ask(self, subtask: Subtask, needed: tuple[Result, ...]) -> tuple[str, str]:
         pieces: list[str] = []
+        unsaid = self._unsaid.setdefault(subtask.id, [])
         stop_reason = ""
         async with (
             IdleLimit(self._run.request.team.deadlines.idle_seconds) as idle,
@@ -79,6 +108,10 @@ class Workers:
                 idle.touch()
                 if isinstance(event, TextDelta):
                     pieces.append(event.text)
+                    unsaid.append(event.text)
+                    if self._voice == subtask.id:
+                        await self._say(subtask)
+                        idle.touch()  # saying it may have waited for a slow reader
                 elif isinstance(event, MessageStopped):
                     stop_reason = event.stop_reason
         return "".join(pieces).strip(), stop_reason
@@ -96,7 +129,7 @@ class Workers:
         )
         return Call(
             model=worker.model,
-            max_tokens=worker.max_tokens,
+            max_tokens=self._max_tokens(subtask),
             effort=worker.effort,
             system=(worker.system.text, *conversation.system),
             messages=conversation.with_turn(turn.strip()),
@@ -104,6 +137,13 @@ class Workers:
             ledger=run.ledger,
             deadline=self._clock.deadline,
         )
+
+    def _max_tokens(self, subtask: Subtask) -> int:
+        # The first subtask may turn out to be the only one, and its text the answer that the
+        # caller has put a cap on.
+        own, cap = self._run.request.team.worker.max_tokens, self._run.request.max_tokens
+        may_answer = cap is not None and next(iter(self._sent)) == subtask.id
+        return min(own, cap) if may_answer and cap is not None else own
 
     def _judged(self, subtask: Subtask, text: str, stop_reason: str) -> Result:
         if stop_reason == "refusal":

@@ -23,6 +23,8 @@ def for_people(event: Event) -> str | None:
         case PlanClosed(subtasks):
             titles = "; ".join(subtask.title for subtask in subtasks)
             return f"Planned {_count(len(subtasks), 'subtask')}: {titles}\n"
+        case WorkerFinished(result=Succeeded(), planned=1):
+            return None  # its text is the answer that was just read
         case WorkerFinished(result=result):
             return _ending(event, result)
         case SynthesisStarted():

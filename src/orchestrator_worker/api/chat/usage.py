@@ -17,9 +17,10 @@ def usage_object(run: Run) -> dict[str, Any]:
     reasoning.
     """
     total = run.ledger.usage
-    answering = "synthesizer" if run.synthesis_seconds is not None else "lead"
     hidden = sum(
-        attempt.usage.thinking_tokens if attempt.role == answering else attempt.usage.output_tokens
+        attempt.usage.thinking_tokens
+        if attempt.role == run.answered_by
+        else attempt.usage.output_tokens
         for attempt in run.ledger.attempts
     )
     return {
