@@ -119,6 +119,12 @@ def test_the_environment_wins_over_the_file_and_empty_means_unset(tmp_path: Path
     assert settings.log.level == "INFO"
 
 
+def test_an_env_file_in_another_encoding_is_named() -> None:
+    Path(".env").write_bytes("API_PORT=1\n".encode("utf-16"))
+    with pytest.raises(ConfigurationError, match=r"\.env: is not UTF-8"):
+        settings_from()
+
+
 def test_secrets_do_not_show_when_settings_are_printed() -> None:
     settings = settings_from(ANTHROPIC_API_KEY="canary-key", JWT_SECRET_KEY="canary" * 8)
     assert "canary" not in repr(settings)

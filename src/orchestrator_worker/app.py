@@ -122,3 +122,5 @@ def _judge(status: ModelStatus) -> None:
         raise ConfigurationError(f"the model {status.model!r} is retired; configure another")
     if status.lifecycle == "deprecated":
         _log.warning("model_deprecated", model=status.model, retires_at=status.retires_at)
+    if status.lifecycle == "unknown":
+        _log.warning("model_not_known_upstream", model=status.model)

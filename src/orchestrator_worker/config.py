@@ -303,6 +303,8 @@ def load_settings() -> Settings:
     """
     try:
         return Settings()
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f".env: is not UTF-8 (byte {error.start})") from error
     except ValidationError as error:
         raise ConfigurationError("\n".join(_mistakes(error))) from None
 

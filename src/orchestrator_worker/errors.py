@@ -15,6 +15,7 @@ A leaf: imports nothing of ours. `api/errors.py` turns these into HTTP; nothing 
 message holds text that came from upstream, since it may quote the prompt.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 
@@ -139,6 +140,18 @@ _UPSTREAM_ANSWERS: dict[UpstreamFault, tuple[int, str, str, str]] = {
         "upstream_auth",
         "The model provider refuses this service's key.",
     ),
+    UpstreamFault.CONNECTION: (
+        502,
+        "server_error",
+        "upstream_error",
+        "The model provider cannot be reached.",
+    ),
+    UpstreamFault.REJECTED: (
+        502,
+        "server_error",
+        "upstream_error",
+        "The model provider refuses the request, perhaps because of its model.",
+    ),
     UpstreamFault.SILENT: (
         504,
         "server_error",
@@ -180,13 +193,14 @@ class AllWorkersFailed(OrchestratorError):
     status = 502
     code = "upstream_error"
 
-    def __init__(self, subtasks: int) -> None:
+    def __init__(self, reasons: Sequence[str]) -> None:
+        why = ", ".join(dict.fromkeys(reasons))
         super().__init__(
-            f"All {subtasks} subtasks failed; no answer was made up in their place."
-            if subtasks > 1
-            else "The only subtask failed; no answer was made up in its place."
+            f"All {len(reasons)} subtasks failed ({why}); no answer was made up in their place."
+            if len(reasons) > 1
+            else f"The only subtask failed ({why}); no answer was made up in its place."
         )
-        self.subtasks = subtasks
+        self.reasons = tuple(reasons)
 
 
 class PhaseTimeout(OrchestratorError):

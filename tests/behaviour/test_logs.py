@@ -73,6 +73,27 @@ async def test_no_text_and_no_secret_is_ever_logged(
     assert service.token not in everything
 
 
+@pytest.mark.parametrize("lead", [Reply(text="direct"), Reply(plan=PLAN)])
+async def test_a_stream_that_ends_well_is_logged_as_such(
+    http: httpx2.AsyncClient, service: RunningService, upstream: DumbUpstream, lead: Reply
+) -> None:
+    upstream.answer("lead", lead)
+    upstream.answer("worker", Reply(text="done"))
+    upstream.answer("synthesizer", Reply(text="answer"))
+    await ask(http, stream=True)
+    (line,) = await service.logged("request_finished")
+    assert (line["status"], line["outcome"], line["stream"]) == (200, "ok", True)
+
+
+async def test_a_stream_that_breaks_off_is_logged_by_its_error(
+    http: httpx2.AsyncClient, service: RunningService, upstream: DumbUpstream
+) -> None:
+    upstream.answer("lead", Reply(text="some text", cut_after_pieces=1))
+    await ask(http, stream=True)
+    (line,) = await service.logged("request_finished")
+    assert (line["status"], line["outcome"]) == (200, "upstream_error")
+
+
 async def test_an_error_is_told_by_its_code(
     http: httpx2.AsyncClient, service: RunningService, upstream: DumbUpstream
 ) -> None:

@@ -66,6 +66,7 @@ def test_the_token_command_prints_a_token_and_nothing_else(tmp_path: Path) -> No
     ("words", "variables", "said"),
     [
         (["token", "--expires-in", "soon"], {}, "not a duration"),
+        (["token", "--subject", " "], {}, "must not be empty"),
         (["serve"], {"API_PORT": "x"}, "API_PORT"),
         (["serve"], {"ENVIRONMENT": "production"}, "ANTHROPIC_API_KEY"),
         (["serve"], {"JWT_SECRET_KEY": "canary-short"}, "JWT_SECRET_KEY"),

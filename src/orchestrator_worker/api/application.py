@@ -24,6 +24,7 @@ from orchestrator_worker.api.middleware import (
     trace_of,
 )
 from orchestrator_worker.api.models import models_router
+from orchestrator_worker.api.openapi import describe
 from orchestrator_worker.api.rate_limits import new_limiter, rate_limited
 from orchestrator_worker.config import Settings
 from orchestrator_worker.errors import OrchestratorError
@@ -44,8 +45,10 @@ def build_application(settings: Settings, lifespan: Lifespan) -> FastAPI:
         lifespan=lifespan,
         middleware=middleware,
         redirect_slashes=False,
+        redoc_url=None,  # one page for the API's description is enough
     )
     app.state.limiter = limiter
+    app.openapi = lambda: describe(app)
     app.include_router(health_router())
     app.include_router(models_router(limiter, settings.rate_limits.models))
     app.include_router(chat_router(limiter, settings.rate_limits.chat_completions))

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import structlog
 from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from orchestrator_worker.api.middleware import trace_of
 from orchestrator_worker.auth.principal import Principal
@@ -48,7 +49,17 @@ async def get_resources(request: Request) -> Resources:
 CurrentResources = Annotated[Resources, Depends(get_resources)]
 
 
-async def authenticate(request: Request, resources: CurrentResources) -> Principal:
+# Tells the API's description that a bearer token is wanted; the checking is ours.
+_BEARER = HTTPBearer(
+    auto_error=False, description="A token printed by `orchestrator-worker token`."
+)
+
+
+async def authenticate(
+    request: Request,
+    resources: CurrentResources,
+    _scheme: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
+) -> Principal:
     """Return who calls, and bind them to the request's logs and limits.
 
     Raises:

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from slowapi import Limiter
 
 from orchestrator_worker.api.deps import CurrentResources, Resources, authenticate
+from orchestrator_worker.api.openapi import MODEL_ERRORS, errors
 from orchestrator_worker.teams.team import Team
 
 
@@ -47,8 +48,15 @@ def models_router(limiter: Limiter, rate: str) -> APIRouter:
     """Return the routes; both share one limit."""
     router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(authenticate)])
     limited = limiter.shared_limit(rate, scope="models")
-    router.add_api_route("", limited(list_models), methods=["GET"], response_model=ServedModels)
-    router.add_api_route(
-        "/{model_id:path}", limited(get_model), methods=["GET"], response_model=ServedModel
-    )
+    for path, endpoint, model in (
+        ("", list_models, ServedModels),
+        ("/{model_id:path}", get_model, ServedModel),
+    ):
+        router.add_api_route(
+            path,
+            limited(endpoint),
+            methods=["GET"],
+            response_model=model,
+            responses=errors(*MODEL_ERRORS),
+        )
     return router

@@ -38,11 +38,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    serve = commands.add_parser("serve", help="serve the HTTP API")
+    serve = commands.add_parser(
+        "serve",
+        help="serve the HTTP API",
+        description="Serve the HTTP API. Its settings are variables of the environment or of "
+        ".env in the working directory, such as API_HOST and API_PORT; see .env.example.",
+    )
     serve.set_defaults(run=_serve)
 
     token = commands.add_parser("token", help="print a bearer token for the API")
-    token.add_argument("--subject", default="local", help="who it is for (default: local)")
+    token.add_argument(
+        "--subject", type=_not_empty, default="local", help="who it is for (default: local)"
+    )
     token.add_argument(
         "--expires-in",
         type=_duration,
@@ -62,6 +69,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     simulate.set_defaults(run=_simulate)
     return parser
+
+
+def _not_empty(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text
 
 
 def _duration(text: str) -> timedelta:

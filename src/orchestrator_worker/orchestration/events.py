@@ -76,8 +76,8 @@ class WorkerFinished:
     result: Result
     finished: int
     """Subtasks that have ended so far, this one included."""
-    planned: int
-    """Subtasks admitted so far; final once the plan is closed."""
+    planned: int | None
+    """Subtasks in all; None while the plan is still being written."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,7 @@ class Planning:
         if not self.begun:
             await self._repaired(Repair(None, "no usable subtask; the request itself is one"))
             await self._start(self._whole_request())
+        self._workers.planned = len(self._scheduler.subtasks)
         await self._run.emit(PlanClosed(self._scheduler.subtasks))
         if len(self._scheduler.subtasks) == 1:
             await self._workers.give_voice(self._scheduler.subtasks[0])
@@ -89,8 +90,7 @@ class Planning:
 
     async def _start(self, subtask: Subtask) -> None:
         self._scheduler.add(subtask)
-        self._workers.planned = len(self._scheduler.subtasks)
-        await self._run.emit(SubtaskPlanned(self._workers.planned, subtask))
+        await self._run.emit(SubtaskPlanned(len(self._scheduler.subtasks), subtask))
 
     async def _report_repairs(self) -> None:
         for repair in self._gate.take_repairs():

@@ -75,7 +75,7 @@ class Orchestrator:
         elif run.timed_out:
             raise _coordination_timeout(run)
         else:
-            raise AllWorkersFailed(len(run.results))
+            raise AllWorkersFailed([result.reason or "" for result in run.results])
         await run.emit(RunFinished(run.stop_reason))
 
     async def _coordinate(self, run: Run, turn: LeadTurn) -> bool:

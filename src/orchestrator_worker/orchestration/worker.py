@@ -44,8 +44,8 @@ class Workers:
         self._saying = asyncio.Lock()
         self.spoke = False
         """True once a worker's own text has gone to the caller."""
-        self.planned = 0
-        """Subtasks admitted so far."""
+        self.planned: int | None = None
+        """Subtasks in all, once the plan is closed."""
 
     async def work(self, subtask: Subtask, needed: tuple[Result, ...]) -> Result:
         """Run one subtask; only cancellation is raised."""

@@ -13,6 +13,7 @@ from orchestrator_worker.api.chat.response import RunResponse
 from orchestrator_worker.api.chat.schemas import ChatCompletionRequest, parse_chat_request
 from orchestrator_worker.api.deps import CurrentPrincipal, CurrentResources
 from orchestrator_worker.api.middleware import trace_of
+from orchestrator_worker.api.openapi import CHAT_ERRORS, CHAT_OK, CHAT_OPENAPI, errors
 from orchestrator_worker.errors import InvalidRequest
 from orchestrator_worker.orchestration.run import RunRequest
 
@@ -76,13 +77,7 @@ def chat_router(limiter: Limiter, rate: str) -> APIRouter:
         methods=["POST"],
         response_class=Response,
         response_model=None,
-        openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {
-                    "application/json": {"schema": ChatCompletionRequest.model_json_schema()}
-                },
-            }
-        },
+        responses={200: CHAT_OK, **errors(*CHAT_ERRORS)},
+        openapi_extra=CHAT_OPENAPI,
     )
     return router

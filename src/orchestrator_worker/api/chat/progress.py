@@ -34,7 +34,8 @@ def for_people(event: Event) -> str | None:
 
 
 def _ending(event: WorkerFinished, result: Result) -> str:
-    done = f"{event.finished}/{event.planned} {result.subtask.title}"
+    of = "" if event.planned is None else f"/{event.planned}"
+    done = f"{event.finished}{of} {result.subtask.title}"
     if isinstance(result, Succeeded):
         return f"✓ {done} ({result.seconds:.1f} s)\n"
     return f"✗ {done}: {result.reason}\n"

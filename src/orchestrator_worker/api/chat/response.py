@@ -89,7 +89,9 @@ class RunResponse(Response):
         trace.timings["lead"] = run.seconds
 
         async def note_leaving(_message: Message) -> None:
-            trace.outcome = "client_disconnected"
+            # uvicorn says so at the end of every response; before that it is the caller's doing.
+            if trace.outcome is None:
+                trace.outcome = "client_disconnected"
 
         return EventSourceResponse(
             _frames(run, codec, held, trace),
@@ -134,6 +136,7 @@ async def _frames(
         trace.outcome = "crashed"
         ending = codec.failed(error)
     else:
+        trace.outcome = "ok"
         ending = codec.last()
     for frame in ending:
         yield frame
