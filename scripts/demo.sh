@@ -12,12 +12,18 @@ case ${1:-} in
   -h | --help) sed -n '2,5p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 0 ;;
 esac
 
+wrong() { echo "demo.sh: $*" >&2; exit 2; }
+
 arguments=() asked=""
 while [ $# -gt 0 ]; do
   case $1 in
-    --file) arguments+=(--file "${2:?--file needs a path}"); shift 2 ;;
-    --*) echo "demo.sh: unknown option $1 (see --help)" >&2; exit 2 ;;
-    *) [ -z "$asked" ] || { echo "demo.sh: put the question in quotes" >&2; exit 2; }
+    --file)
+      [ $# -gt 1 ] || wrong "--file needs a path"
+      [ -r "$2" ] && [ ! -d "$2" ] || wrong "cannot read $2"
+      arguments+=(--file "$2"); shift 2 ;;
+    -*) wrong "unknown option $1 (see --help)" ;;
+    "") wrong "the question is empty" ;;
+    *) [ -z "$asked" ] || wrong "put the question in quotes"
        asked=$1; shift ;;
   esac
 done
@@ -26,10 +32,13 @@ done
 work=$(mktemp -d)
 service=""
 stop() {
+  trap '' INT TERM # a second Ctrl-C must not leave anything behind
   if [ -n "$service" ] && kill "$service" 2>/dev/null; then wait "$service" 2>/dev/null || true; fi
   rm -rf "$work"
 }
 trap stop EXIT
+# The demo's own token secret, so that nothing of it stays and no home directory is needed.
+export DATA_DIR=$work/data
 
 (
   cd "$root" # where .env is
@@ -63,4 +72,4 @@ echo "Question: ${asked:-$question}" >&2
 
 API_BEARER_TOKEN=$(cd "$root" && .venv/bin/orchestrator-worker token --subject demo --expires-in 1h)
 export API_BEARER_TOKEN
-"$root/.venv/bin/python" "$root/console_client.py" --base-url "$url" "${arguments[@]}" "${asked:-$question}"
+"$root/.venv/bin/python" "$root/console_client.py" --base-url "$url" "${arguments[@]}" -- "${asked:-$question}"

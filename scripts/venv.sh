@@ -4,11 +4,11 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-kind=${1:?run or dev}
+kind=${1:-}
 case $kind in
   run) lock=requirements.lock ;;
   dev) lock=requirements-dev.lock ;;
-  *) echo "venv.sh: '$kind' is neither run nor dev" >&2; exit 2 ;;
+  *) echo "usage: scripts/venv.sh run|dev" >&2; exit 2 ;;
 esac
 
 find_python() {
@@ -37,7 +37,7 @@ fi
 # Everything that running needs, developing needs too.
 [ "$kind" = run ] && [ -e "$(stamp requirements-dev.lock pyproject.toml)" ] && exit 0
 
-echo "Installing $lock …" >&2
+echo "Installing $lock (this takes a while the first time) …" >&2
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 .venv/bin/python -m pip install --quiet --require-hashes -r "$lock" -r requirements-build.lock
 .venv/bin/python -m pip install --quiet --no-build-isolation --no-deps --editable .

@@ -68,6 +68,7 @@ def test_a_team_overrides_what_it_names_and_inherits_the_rest(tmp_path: Path) ->
     assert "final" in team.synthesizer.system.text or "answer" in team.synthesizer.system.text
 
 
+BRIEF = "Be brief.\n<!-- turn -->\n{{results}}\n<!-- gap-note -->\n{{gaps}}"
 MISTAKES: dict[str, tuple[dict[str, str], str]] = {
     "an unknown key": ({"team_toml": "colour = 'red'"}, r"team\.toml: colour"),
     "an unknown nested key": ({"team_toml": "[lead]\nmodle = 'x'"}, r"team\.toml: lead\.modle"),
@@ -75,6 +76,7 @@ MISTAKES: dict[str, tuple[dict[str, str], str]] = {
     "an unknown route": ({"team_toml": "route = 'maybe'"}, r"team\.toml: route"),
     "not TOML": ({"team_toml": "= ="}, r"team\.toml: is not TOML"),
     "a bad id": ({"team_toml": "model_id = 'a b'"}, r"team\.toml: model_id"),
+    "a misspelt file": ({"leed_md": "x"}, r"leed\.md: is not one of lead\.md"),
     "a missing section": ({"worker_md": "role only"}, r"worker\.md: section 'turn' is missing"),
     "an empty system prompt": ({"worker_md": "<!-- turn -->\n{{instructions}}"}, r"'system'"),
     "a missing placeholder": (
@@ -106,6 +108,21 @@ def test_a_mistake_names_its_file_and_place(
 ) -> None:
     write(tmp_path / "mine", **{"team_toml": "", **files})
     with pytest.raises(ConfigurationError, match=message):
+        load(tmp_path)
+
+
+def test_a_folder_with_any_known_file_is_a_team(tmp_path: Path) -> None:
+    write(tmp_path / "brief", synthesizer_md=BRIEF)
+    (tmp_path / ".git").mkdir()
+    assert load(tmp_path)["brief"].synthesizer.system.text == "Be brief."
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("empty", "holds none of"), ("My Team", "a team's name may hold")]
+)
+def test_a_folder_that_cannot_be_a_team_is_named(tmp_path: Path, name: str, message: str) -> None:
+    write(tmp_path / name, **({} if name == "empty" else {"team_toml": ""}))
+    with pytest.raises(ConfigurationError, match=f"{name}: {message}"):
         load(tmp_path)
 
 

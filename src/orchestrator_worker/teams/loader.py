@@ -5,6 +5,7 @@ Owns the file format and its checks; knows nothing of runs. Every mistake is a s
 names file and key.
 """
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, TypedDict
@@ -26,6 +27,8 @@ from orchestrator_worker.teams.team import (
 
 DEFAULT_TEAM = "default"
 
+_TEAM_FILE = "team.toml"
+_MODEL_ID = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
 _LEAD_NAMES = frozenset({"max_subtasks", "delegate"})
 _RULES: dict[str, dict[str, SectionRule]] = {
     "lead.md": {
@@ -73,7 +76,7 @@ class _CapsTable(_Table):
 class _TeamFile(_Table):
     """team.toml; what it leaves out comes from the settings."""
 
-    model_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")] | None = None
+    model_id: Annotated[str, Field(pattern=f"^{_MODEL_ID}$")] | None = None
     description: str = ""
     route: Literal["auto", "always", "never"] = "auto"
     progress: bool = True
@@ -125,8 +128,9 @@ def _load_folder(folder: Path, bundled: Path, settings: Settings) -> dict[str, T
     inherited = (folder / DEFAULT_TEAM, bundled / DEFAULT_TEAM)
     teams: dict[str, Team] = {}
     problems: list[str] = []
-    for path in sorted(entry for entry in folder.iterdir() if (entry / "team.toml").is_file()):
+    for path in sorted(entry for entry in folder.iterdir() if _may_be_team(entry)):
         try:
+            _check_names(path)
             team = _load_team(path, inherited, settings)
         except ConfigurationError as error:
             problems.append(str(error))
@@ -135,14 +139,36 @@ def _load_folder(folder: Path, bundled: Path, settings: Settings) -> dict[str, T
             problems.append(f"{path}/team.toml: model_id: {team.model_id!r} is taken")
         teams[team.model_id] = team
     if not teams and not problems:
-        problems.append(f"{folder}: holds no team (a folder with a team.toml)")
+        problems.append(f"{folder}: holds no team (a folder with a {_TEAM_FILE} or a prompt)")
     if problems:
         raise ConfigurationError("\n".join(problems))
     return teams
 
 
+def _may_be_team(entry: Path) -> bool:
+    return entry.is_dir() and not entry.name.startswith((".", "__"))
+
+
+def _check_names(path: Path) -> None:
+    """Refuse what would otherwise be passed over in silence: a misspelt file, an unusable name."""
+    known = {_TEAM_FILE, *_RULES}
+    found = {file.name for file in path.iterdir()}
+    problems = [
+        f"{path / name}: is not one of {', '.join(sorted(known))}"
+        for name in sorted(found - known)
+        if name.endswith((".md", ".toml"))
+    ]
+    if not found & known:
+        problems.append(f"{path}: holds none of {', '.join(sorted(known))}")
+    if not re.fullmatch(_MODEL_ID, path.name):
+        problems.append(f"{path}: a team's name may hold letters, digits and . _ : -")
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+
+
 def _load_team(path: Path, inherited: tuple[Path, ...], settings: Settings) -> Team:
-    table = _read_table(path / "team.toml")
+    file = path / _TEAM_FILE
+    table = _read_table(file) if file.is_file() else _TeamFile()
     lead, worker, synthesizer = (
         _read_prompt(name, _RULES[name], (path, *inherited))
         for name in ("lead.md", "worker.md", "synthesizer.md")
