@@ -12,10 +12,10 @@ token could not be made, 2 a mistake in the words. Run it with the project's Pyt
 import argparse
 import sys
 from dataclasses import replace
-from datetime import timedelta
 
 from orchestrator_worker.auth.signing import token_signer
-from orchestrator_worker.auth.tokens import DEFAULT_LIFETIME, TokenSigner, parse_duration
+from orchestrator_worker.auth.tokens import DEFAULT_LIFETIME, TokenSigner
+from orchestrator_worker.cli.arguments import duration, not_empty
 from orchestrator_worker.config import MIN_SECRET_BYTES, load_settings
 from orchestrator_worker.errors import ConfigurationError
 
@@ -34,10 +34,10 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Print a bearer token for the API.")
-    parser.add_argument("--subject", required=True, type=_not_empty, help="who the token is for")
+    parser.add_argument("--subject", required=True, type=not_empty, help="who the token is for")
     parser.add_argument(
         "--expires-in",
-        type=_duration,
+        type=duration,
         default=DEFAULT_LIFETIME,
         metavar="DURATION",
         help="7d, 24h, 30m, 3600s, 2w (default: 7d)",
@@ -59,19 +59,6 @@ def _signer(secret: str | None, algorithm: str | None) -> TokenSigner:
         least = MIN_SECRET_BYTES[algorithm]
         raise ConfigurationError(f"--secret must have at least {least} bytes for {algorithm}")
     return TokenSigner(secret, algorithm)
-
-
-def _not_empty(text: str) -> str:
-    if not text.strip():
-        raise argparse.ArgumentTypeError("must not be empty")
-    return text
-
-
-def _duration(text: str) -> timedelta:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ class RequestContext:
 
         try:
             await self._app(scope, receive, send_with_id)
-        except Exception as error:
+        except Exception as error:  # the HTTP edge: nothing above answers the caller
             _log.exception("request_crashed")
             trace.outcome = "crashed"
             if trace.status is not None:

@@ -8,10 +8,10 @@ files.
 import argparse
 import sys
 from collections.abc import Sequence
-from datetime import timedelta
 
 from orchestrator_worker import __version__
-from orchestrator_worker.auth.tokens import DEFAULT_LIFETIME, parse_duration
+from orchestrator_worker.auth.tokens import DEFAULT_LIFETIME
+from orchestrator_worker.cli.arguments import duration, not_empty
 from orchestrator_worker.errors import ConfigurationError
 
 DEFAULT_SIMULATOR_PORT = 8100
@@ -48,11 +48,11 @@ def _parser() -> argparse.ArgumentParser:
 
     token = commands.add_parser("token", help="print a bearer token for the API")
     token.add_argument(
-        "--subject", type=_not_empty, default="local", help="who it is for (default: local)"
+        "--subject", type=not_empty, default="local", help="who it is for (default: local)"
     )
     token.add_argument(
         "--expires-in",
-        type=_duration,
+        type=duration,
         default=DEFAULT_LIFETIME,
         metavar="DURATION",
         help="7d, 24h, 30m, 3600s, 2w (default: 7d)",
@@ -69,19 +69,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     simulate.set_defaults(run=_simulate)
     return parser
-
-
-def _not_empty(text: str) -> str:
-    if not text.strip():
-        raise argparse.ArgumentTypeError("must not be empty")
-    return text
-
-
-def _duration(text: str) -> timedelta:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 # The commands import what they need: `token` must not wait for the web framework or the SDK.
