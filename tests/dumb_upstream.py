@@ -60,9 +60,13 @@ class Status:
     type: str = "api_error"
     retry_after: str | None = None
     message: str = "upstream-detail-that-must-not-leak"
+    code: str | None = None
+    """`error.details.error_code`."""
 
     async def __call__(self, call: DumbCall, write: Write) -> None:
-        error = {"type": self.type, "message": self.message}
+        error: dict[str, Any] = {"type": self.type, "message": self.message}
+        if self.code:
+            error["details"] = {"error_code": self.code}
         body = json.dumps({"type": "error", "error": error}).encode()
         extra = f"retry-after: {self.retry_after}\r\n" if self.retry_after else ""
         await write(
@@ -81,6 +85,8 @@ class Reply:
     """Subtasks: the message calls `delegate` with them after `text`."""
     plan_json: str | None = None
     """Instead of `plan`: the tool input as raw text."""
+    plan_again: Sequence[Any] | None = None
+    """A second call of `delegate` in the same turn."""
     stop_reason: str | None = None
     usage: dict[str, Any] = field(default_factory=lambda: {"input_tokens": 10})
     output_tokens: int = 5
@@ -96,6 +102,8 @@ class Reply:
     """End cleanly without `message_stop`."""
     error_after_pieces: tuple[int, str] | None = None
     """Send an error event of this type there, and end."""
+    cut_after_end: bool = False
+    """Close the connection after `message_stop`, before the body ends."""
     hold_end_of_body: asyncio.Event | None = None
     """Wait after `message_stop`, before the body ends."""
     line: bytes | None = None
@@ -134,6 +142,8 @@ class Reply:
                 "message_delta", {"delta": delta, "usage": {"output_tokens": self.output_tokens}}
             )
             await send("message_stop", {})
+        if self.cut_after_end:
+            raise ConnectionAbortedError
         if self.hold_end_of_body:
             await self.hold_end_of_body.wait()
         await write(b"0\r\n\r\n")
@@ -169,6 +179,9 @@ class Reply:
         if tool_input is not None:
             start = {"type": "tool_use", "id": "toolu_dumb", "name": "delegate", "input": {}}
             blocks.append((start, "input_json_delta", "partial_json", tool_input))
+            if self.plan_again is not None:
+                second = json.dumps({"subtasks": list(self.plan_again)})
+                blocks.append((start, "input_json_delta", "partial_json", second))
         return blocks
 
     async def _may_go_on(

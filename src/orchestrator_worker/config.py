@@ -18,6 +18,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic.fields import FieldInfo
@@ -83,6 +84,15 @@ class ClaudeSettings(_Group):
         default=None, validation_alias="ANTHROPIC_BASE_URL", pattern=r"^https?://[^/\s]+"
     )
     """Without `/v1`. None: Anthropic's own."""
+
+    @field_validator("api_key")
+    @classmethod
+    def _fits_a_header(cls, key: SecretStr | None) -> SecretStr | None:
+        # A copied key brings its line end along; anything else odd would fail every request.
+        text = key.get_secret_value().strip() if key else ""
+        if not text.isascii() or not text.isprintable():
+            raise ValueError("holds characters that a header cannot carry")
+        return SecretStr(text) if text else None
 
 
 class RoleSettings(_Group):

@@ -3,7 +3,10 @@
     OrchestratorError
     ├── InvalidRequest          400  the caller's request cannot be served as it stands
     │   ├── ModelNotFound       404  no such served model
-    │   └── RequestTooLarge     413  the body passes MAX_REQUEST_BODY_SIZE
+    │   ├── RequestTooLarge     413  the body passes MAX_REQUEST_BODY_SIZE
+    │   ├── RequestTooSlow      408  the body did not arrive in time
+    │   ├── HeadersTooLarge     431  too many headers, or too long ones
+    │   └── UnsupportedEncoding 415  a compressed body
     ├── NotAuthenticated        401  no bearer token, or one that does not hold
     ├── UpstreamError           502  Claude answered with an error, or not at all (see
         `UpstreamFault`)
@@ -72,6 +75,33 @@ class RequestTooLarge(InvalidRequest):
         super().__init__(
             f"The request body is larger than {limit_bytes} bytes.", code="request_too_large"
         )
+
+
+class RequestTooSlow(InvalidRequest):
+    """The body did not arrive in time."""
+
+    status = 408
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"The request body did not arrive within {seconds:g} seconds.")
+
+
+class HeadersTooLarge(InvalidRequest):
+    """There are too many headers, or too long ones."""
+
+    status = 431
+
+    def __init__(self, count: int, size_bytes: int) -> None:
+        super().__init__(f"More than {count} headers, or more than {size_bytes} bytes of them.")
+
+
+class UnsupportedEncoding(InvalidRequest):
+    """The body is compressed, and could unpack to anything."""
+
+    status = 415
+
+    def __init__(self) -> None:
+        super().__init__("Compressed request bodies are not accepted.")
 
 
 class NotAuthenticated(OrchestratorError):

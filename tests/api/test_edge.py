@@ -12,6 +12,7 @@ import pytest
 from chat import MODEL, ask, body
 from conftest import StartService
 from dumb_upstream import DumbUpstream, Reply
+from orchestrator_worker.api import middleware
 from running_service import SECRET, RunningService
 
 NOW = 1_795_000_000
@@ -56,6 +57,22 @@ BAD_BODIES: list[tuple[str, dict[str, Any], int, str | None, str | None]] = [
     (
         "the assistant's turn last",
         {"json": body(messages=[*body()["messages"], {"role": "assistant", "content": "x"}])},
+        400,
+        "messages",
+        None,
+    ),
+    (
+        "the user's last turn blank",
+        {
+            "json": body(
+                messages=[
+                    *body()["messages"],
+                    {"role": "assistant", "content": "x"},
+                    {"role": "user", "content": " "},
+                    {"role": "system", "content": "y"},
+                ]
+            )
+        },
         400,
         "messages",
         None,
@@ -183,6 +200,7 @@ BAD_CREDENTIALS = {
     "too long-lived": f"Bearer {token({'exp': 10**18})}",
     "endless": f"Bearer {without('exp')}",
     "nobody": f"Bearer {without('sub')}",
+    "a date in words": f"Bearer {token({'exp': '4000000000'})}",
     "a number as subject": f"Bearer {token({'sub': 5})}",
     "other algorithm": f"Bearer {token(alg='HS512', secret=SECRET * 2)}",
     "unsigned": "Bearer " + jwt.encode({"sub": "x", "iat": NOW, "exp": NOW * 2}, "", "none"),
@@ -379,3 +397,73 @@ async def test_rate_limits_hold_per_principal_and_tell_when_to_come_back(
         assert probes == [404, 404, 404, 404, 429]
         assert (await client.get("/health")).status_code == 200
     assert len(upstream.calls) == 3
+
+
+async def test_a_body_far_over_the_limit_still_hears_why(http: httpx2.AsyncClient) -> None:
+    response = await http.post("/v1/chat/completions", content=b"x" * 8_000_000)
+    assert response.status_code == 413
+    assert response.json()["error"]["code"] == "request_too_large"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ([(f"x-{n}", "y") for n in range(101)], 431),
+        ([("x-long", "y" * 33_000)], 431),
+        ([("content-encoding", "gzip")], 415),
+    ],
+)
+async def test_headers_are_bounded_and_compressed_bodies_refused(
+    http: httpx2.AsyncClient, headers: list[tuple[str, str]], status: int
+) -> None:
+    response = await http.post("/v1/chat/completions", headers=headers, content=b"{}")
+    assert response.status_code == status
+    assert response.json()["error"]["type"] == "invalid_request_error"
+
+
+async def test_a_body_that_does_not_arrive_is_not_waited_for(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(middleware, "BODY_SECONDS", 0.2)
+    host, port = service.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n"
+        f"authorization: Bearer {service.token}\r\n\r\n{{".encode()
+    )
+    async with asyncio.timeout(5):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408")
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [0] * 300_000,
+        [{"role": "user", "content": [{"type": "text"}] * 60_000}],
+        [{"role": "user", "content": [{"type": "text", "text": "x"}] * 1001}],
+    ],
+    ids=["wrong messages", "wrong parts", "too many parts"],
+)
+async def test_a_hostile_body_is_refused_at_once(
+    http: httpx2.AsyncClient, messages: list[Any]
+) -> None:
+    sent = json.dumps({"model": MODEL, "messages": messages})[: 1024**2]
+    began = asyncio.get_running_loop().time()
+    response = await http.post("/v1/chat/completions", content=sent)
+    assert response.status_code == 400
+    assert asyncio.get_running_loop().time() - began < 1
+
+
+async def test_refused_bodies_count_against_the_rate_limit(
+    start_service: StartService, upstream: DumbUpstream
+) -> None:
+    service = await start_service(
+        ANTHROPIC_API_KEY="k",
+        ANTHROPIC_BASE_URL=upstream.url,
+        RATE_LIMIT_ENABLED="true",
+        RATE_LIMIT_CHAT_COMPLETIONS="2/minute",
+    )
+    async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
+        sent = [await client.post("/v1/chat/completions", content=b"{") for _ in range(3)]
+    assert [response.status_code for response in sent] == [400, 400, 429]

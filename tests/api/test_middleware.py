@@ -7,7 +7,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
 
-from orchestrator_worker.api.middleware import BodyLimit, RequestContext, SecurityHeaders
+from orchestrator_worker.api.middleware import RequestContext, RequestLimits, SecurityHeaders
 
 
 async def crash(scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,14 +43,14 @@ async def test_half_a_response_is_left_to_the_server() -> None:
             await asking.get("/x")
 
 
-@pytest.mark.parametrize("middleware", [RequestContext, SecurityHeaders, BodyLimit])
+@pytest.mark.parametrize("middleware", [RequestContext, SecurityHeaders, RequestLimits])
 async def test_what_is_not_http_passes(middleware: Any) -> None:
     seen: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         seen.append(scope["type"])
 
-    extra = {"max_bytes": 10} if middleware is BodyLimit else {}
+    extra = {"max_body_bytes": 10} if middleware is RequestLimits else {}
     unused: Any = None
     await middleware(app, **extra)({"type": "lifespan"}, unused, unused)
     assert seen == ["lifespan"]

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import httpx2
+import pytest
 
 from chat import answer_of, ask, body, frames_of
 from dumb_upstream import DumbUpstream, Hang, Reply, Status
@@ -146,8 +147,9 @@ async def test_a_hanging_worker_is_cut_at_the_deadline_and_named(
     report = response.json()["orchestration"]
     assert report["timed_out"] is True
     assert 0.95 <= report["phases"]["coordination_seconds"] <= 1.25
+    (hanging,) = [c for c in upstream.calls_of("worker") if '"Part 2"' in c.last_text]
     async with asyncio.timeout(5):
-        await upstream.calls_of("worker")[1].client_left.wait()
+        await hanging.client_left.wait()
 
 
 async def test_a_plan_that_breaks_off_keeps_what_was_closed(
@@ -290,3 +292,116 @@ async def test_an_only_worker_has_the_time_of_a_direct_answer(
     assert answer_of(response) == "some te"
     assert response.json()["choices"][0]["finish_reason"] == "length"
     assert 1.9 < response.json()["orchestration"]["phases"]["coordination_seconds"] < 2.4
+
+
+async def test_a_second_plan_in_the_same_turn_is_ignored(
+    http: httpx2.AsyncClient, upstream: DumbUpstream
+) -> None:
+    again = Reply(plan=[subtask(1), subtask(2)], plan_again=[subtask(8), subtask(9)])
+    upstream.answer("lead", again)
+    upstream.answer("worker", Reply(text="done"))
+    upstream.answer("synthesizer", Reply(text="answer"))
+    assert answer_of(await ask(http)) == "answer"
+    assert len(upstream.calls_of("worker")) == 2
+
+
+async def test_an_incomplete_plan_makes_the_answer_partial_and_says_so(
+    http: httpx2.AsyncClient, upstream: DumbUpstream
+) -> None:
+    plan = json.dumps({"subtasks": [subtask(1), subtask(2)]})[:-2] + ', {"id": "s3'
+    upstream.answer("lead", Reply(plan_json=plan, stop_reason="max_tokens"))
+    upstream.answer("worker", Reply(text="done"))
+    upstream.answer("synthesizer", Reply(text="answer"))
+    response = await ask(http, headers={"x-orchestration": "usage"})
+    assert "rest of the plan" in answer_of(response)
+    assert "rest of the plan" in upstream.calls_of("synthesizer")[0].last_text
+    assert response.json()["orchestration"]["partial"] is True
+
+
+async def test_a_title_inside_another_word_does_not_count_as_named(
+    http: httpx2.AsyncClient, upstream: DumbUpstream
+) -> None:
+    upstream.answer("lead", Reply(plan=[subtask(1, title="Rust"), subtask(2, title="Go")]))
+    upstream.answer_subtask("Rust", Reply(text="done"))
+    upstream.answer_subtask("Go", Status(400))
+    upstream.answer("synthesizer", Reply(text="Rust is a good choice."))
+    answer = answer_of(await ask(http))
+    assert "“Go” (the model provider refuses the request)" in answer
+
+
+@pytest.mark.parametrize("how", [{}, {"stop_reason": "refusal"}])
+async def test_results_stand_for_an_empty_synthesis(
+    http: httpx2.AsyncClient, upstream: DumbUpstream, how: dict[str, Any]
+) -> None:
+    upstream.answer("lead", Reply(plan=[subtask(1), subtask(2)]))
+    upstream.answer("worker", Reply(text="a result"))
+    upstream.answer("synthesizer", Reply(text="", **how))
+    assert answer_of(await ask(http)).count("a result") == 2
+
+
+async def test_a_synthesis_that_breaks_off_is_an_error_and_nothing_is_added(
+    http: httpx2.AsyncClient, upstream: DumbUpstream
+) -> None:
+    upstream.answer("lead", Reply(plan=[subtask(1), subtask(2)]))
+    upstream.answer("worker", Reply(text="a result"))
+    upstream.answer("synthesizer", Reply(text="the answer", cut_after_pieces=1))
+    *chunks, error = frames_of(await ask(http, stream=True))
+    assert error["error"]["code"] == "upstream_error"
+    texts = [f["choices"][0]["delta"].get("content") or "" for f in chunks]
+    assert "".join(texts) == "the ans"
+
+
+async def test_a_lead_that_refuses_in_its_plan_starts_nothing(
+    http: httpx2.AsyncClient, upstream: DumbUpstream
+) -> None:
+    upstream.answer("lead", Reply(plan=[subtask(1), subtask(2)], stop_reason="refusal"))
+    upstream.answer("worker", Hang())
+    response = await ask(http)
+    assert response.json()["choices"][0]["finish_reason"] == "content_filter"
+    assert upstream.calls_of("synthesizer") == []
+
+
+async def test_a_truncated_result_makes_the_answer_partial(
+    http: httpx2.AsyncClient, upstream: DumbUpstream
+) -> None:
+    upstream.answer("lead", Reply(plan=[subtask(1), subtask(2)]))
+    upstream.answer_subtask("Part 1", Reply(text="whole"))
+    upstream.answer_subtask("Part 2", Reply(text="cut", stop_reason="max_tokens"))
+    upstream.answer("synthesizer", Reply(text="answer"))
+    response = await ask(http, headers={"x-orchestration": "usage"})
+    assert response.json()["orchestration"]["partial"] is True
+    assert 'truncated="true"' in upstream.calls_of("synthesizer")[0].last_text
+
+
+async def test_failed_attempts_count_in_usage_with_what_they_had_used(
+    http: httpx2.AsyncClient, upstream: DumbUpstream
+) -> None:
+    upstream.answer("lead", Reply(plan=[subtask(1), subtask(2)]))
+    upstream.answer_subtask("Part 1", Reply(text="done"))
+    upstream.answer_subtask("Part 2", Reply(text="x" * 70, truncate=True))
+    upstream.answer("synthesizer", Reply(text="Without Part 2."))
+    usage = (await ask(http)).json()["usage"]
+    # Four calls of 10 tokens in; the one that broke off after ten deltas had written at least ten.
+    assert usage["prompt_tokens"] == 40
+    assert usage["completion_tokens"] == 5 + 5 + 10 + 5
+
+
+async def test_text_before_the_plan_does_not_use_up_its_time(
+    start_service: Any, upstream: DumbUpstream
+) -> None:
+    service: RunningService = await start_service(
+        ANTHROPIC_API_KEY="k", ANTHROPIC_BASE_URL=upstream.url, WORKER_COORDINATION_TIMEOUT="1"
+    )
+    go_on = asyncio.Event()
+    upstream.answer(
+        "lead",
+        Reply(text="Let me see.", plan=[subtask(1), subtask(2)], hold_after_pieces=(1, go_on)),
+    )
+    upstream.answer_subtask("Part 1", Reply(text="done"))
+    upstream.answer_subtask("Part 2", Hang())
+    upstream.answer("synthesizer", Reply(text="answer"))
+    async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
+        asyncio.get_running_loop().call_later(1.2, go_on.set)
+        response = await ask(client, headers={"x-orchestration": "usage"})
+    assert "“Part 2” (not done after 1 s)" in answer_of(response)
+    assert 2.0 < response.json()["orchestration"]["phases"]["coordination_seconds"] < 2.6

@@ -129,6 +129,14 @@ async def test_the_status_waits_for_the_lead_but_not_for_its_text(
         (Reply(cut_after_pieces=0), 502, "upstream_error", 3, {}),
         (Reply(error_after_pieces=(0, "overloaded_error")), 503, "overloaded", 3, {}),
         (Reply(truncate=True), 502, "upstream_error", 3, {}),
+        (Reply(text=""), 502, "upstream_error", 1, {}),
+        (
+            Status(429, "rate_limit_error", code="enforced_spend_limit_reached"),
+            429,
+            "insufficient_quota",
+            1,
+            {"x-should-retry": "false"},
+        ),
         (Reply(line=b"data: {not json\n\n"), 502, "upstream_error", 3, {}),
     ],
 )
@@ -211,6 +219,7 @@ async def test_a_short_cap_means_no_delegation_no_thinking_and_exactly_that_cap(
     upstream.answer("lead", Reply(text="short"))
     await ask(http, max_tokens=100, max_completion_tokens=17)
     sent = upstream.calls[0].body
+    assert sent["output_config"] == {"effort": "low"}
     assert sent["max_tokens"] == 17
     assert "tools" not in sent
     assert sent["thinking"] == {"type": "between_tools"}
@@ -248,7 +257,7 @@ async def test_the_lead_gets_the_history_the_instructions_and_the_delegate_tool(
     assert [tool["name"] for tool in sent["tools"]] == ["delegate"]
     assert sent["tools"][0]["eager_input_streaming"] is True
     assert "strict" not in sent["tools"][0]
-    assert sent["tool_choice"] == {"type": "auto"}
+    assert sent["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
     assert upstream.calls[0].headers["authorization"] == "Bearer sk-ant-canary-key"
 
 

@@ -44,7 +44,7 @@ class FailingClient:
 def call(seconds: float = 60, role: Role = "worker") -> Call:
     origin = CallOrigin("run", "req", "tester", role)
     message = Message("user", ("x",))
-    return Call("m", 10, (message,), origin, RunLedger(), loop_time() + seconds)
+    return Call("m", 10, (message,), origin, RunLedger(), loop_time() + seconds, 60.0)
 
 
 async def run(

@@ -43,6 +43,7 @@ def call(**fields: Any) -> Call:
         "origin": ORIGIN,
         "ledger": RunLedger(),
         "deadline": 1e9,
+        "idle_seconds": 30.0,
         "system": ("Be brief.",),
         "effort": "medium",
         **fields,
@@ -90,7 +91,7 @@ async def test_our_request_is_the_one_the_sdk_would_send(upstream: DumbUpstream)
                     "eager_input_streaming": True,
                 }
             ],
-            tool_choice={"type": "auto"},
+            tool_choice={"type": "auto", "disable_parallel_tool_use": True},
             output_config={
                 "effort": "medium",
                 "format": {"type": "json_schema", "schema": dict(PLAN_SCHEMA)},
@@ -264,6 +265,30 @@ async def test_a_connection_serves_again_also_when_its_body_ends_late(
     assert isinstance((await read(client))[-1], MessageStopped)
     assert loop.time() - began < 0.5
     await client.close()
+
+
+async def test_what_breaks_after_the_end_takes_nothing_back(upstream: DumbUpstream) -> None:
+    client = AnthropicClient(api_key="k", base_url=upstream.url)
+    upstream.answer("lead", Reply(text="hi", cut_after_end=True))
+    assert isinstance((await read(client))[-1], MessageStopped)
+    await client.close()
+
+
+@pytest.mark.parametrize("lost", ["message_start", "message_delta"])
+async def test_a_message_without_its_start_or_its_reason_is_not_complete(lost: str) -> None:
+    data = sse(*(payload for payload in STREAM if payload["type"] != lost))
+    with pytest.raises(UpstreamError, match="failed"):
+        await decoded(data, 50)
+
+
+async def test_a_line_without_end_is_refused_in_linear_time() -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"data: " + b"x" * 100_000
+
+    with pytest.raises(UpstreamError):
+        async for _ in data_lines(endless()):
+            pass
 
 
 async def test_nobody_listening_is_a_connection_fault() -> None:

@@ -18,8 +18,8 @@ from orchestrator_worker.api.chat.endpoints import chat_router
 from orchestrator_worker.api.errors import JSONResponse, envelope, error_response
 from orchestrator_worker.api.health import health_router
 from orchestrator_worker.api.middleware import (
-    BodyLimit,
     RequestContext,
+    RequestLimits,
     SecurityHeaders,
     trace_of,
 )
@@ -38,7 +38,7 @@ def build_application(settings: Settings, lifespan: Lifespan) -> FastAPI:
     middleware = [Middleware(RequestContext)]
     if settings.api.security_headers:
         middleware.append(Middleware(SecurityHeaders))
-    middleware.append(Middleware(BodyLimit, max_bytes=settings.api.max_request_body_bytes))
+    middleware.append(Middleware(RequestLimits, max_body_bytes=settings.api.max_request_body_bytes))
     app = FastAPI(
         title=settings.api.title,
         version=settings.api.version,

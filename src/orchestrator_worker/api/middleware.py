@@ -5,9 +5,10 @@ body size.
 every request ends in exactly one log line.
 """
 
+import asyncio
 import re
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import structlog
@@ -15,10 +16,23 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator_worker.api.errors import error_response
-from orchestrator_worker.clock import stopwatch
-from orchestrator_worker.errors import RequestTooLarge
+from orchestrator_worker.clock import loop_time, stopwatch
+from orchestrator_worker.errors import (
+    HeadersTooLarge,
+    InvalidRequest,
+    RequestTooLarge,
+    RequestTooSlow,
+    UnsupportedEncoding,
+)
 from orchestrator_worker.ids import new_id
 
+MAX_HEADERS = 100
+MAX_HEADER_BYTES = 32 * 1024
+BODY_SECONDS = 15.0
+"""How long a body may take to arrive."""
+DRAIN_SECONDS = 2.0
+DRAIN_BYTES = 64 * 1024**2
+MAX_LENGTH_DIGITS = 19
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _log = structlog.stdlib.get_logger("orchestrator_worker.request")
 
@@ -163,36 +177,85 @@ class SecurityHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
-class BodyLimit:
-    """Refuses bodies over a size, by their declared length or while they arrive."""
+class RequestLimits:
+    """Refuses what is too large or too slow: headers, and bodies by declared length or on arrival.
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    The server itself has no such limits. A refused body is read to its end for a moment, or the
+    caller would meet a closed connection before it could read why.
+    """
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
         self._app = app
-        self._max_bytes = max_bytes
+        self._max_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if _declared_length(scope) > self._max_bytes:
-            await error_response(RequestTooLarge(self._max_bytes))(scope, receive, send)
+        refusal = _refused_headers(scope)
+        if refusal is None and _declared_length(scope) > self._max_bytes:
+            await _drain(receive)
+            refusal = RequestTooLarge(self._max_bytes)
+        if refusal is not None:
+            await error_response(refusal)(scope, receive, send)
             return
-        received = 0
+        await self._app(scope, _Body(receive, self._max_bytes).receive, send)
 
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._max_bytes:
-                raise RequestTooLarge(self._max_bytes)
-            return message
 
-        await self._app(scope, counted, send)
+class _Body:
+    """Counts and times a body while it is read; after its end it only passes messages on."""
+
+    def __init__(self, receive: Receive, max_bytes: int) -> None:
+        self._receive = receive
+        self._max_bytes = max_bytes
+        self._deadline = loop_time() + BODY_SECONDS
+        self._received = 0
+        self._complete = False
+
+    async def receive(self) -> Message:
+        if self._complete:
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError as error:
+            raise RequestTooSlow(BODY_SECONDS) from error
+        self._complete = not message.get("more_body", False)
+        self._received += len(message.get("body", b""))
+        if self._received > self._max_bytes:
+            if not self._complete:
+                await _drain(self._receive)
+            raise RequestTooLarge(self._max_bytes)
+        return message
+
+
+async def _drain(receive: Receive) -> None:
+    drained = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while drained < DRAIN_BYTES:
+                message = await receive()
+                drained += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
+
+
+def _refused_headers(scope: Scope) -> InvalidRequest | None:
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    if (
+        len(headers) > MAX_HEADERS
+        or sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES
+    ):
+        return HeadersTooLarge(MAX_HEADERS, MAX_HEADER_BYTES)
+    for name, value in headers:
+        if name == b"content-encoding" and value.lower() not in {b"", b"identity"}:
+            return UnsupportedEncoding()
+    return None
 
 
 def _declared_length(scope: Scope) -> int:
     for name, value in scope["headers"]:
         if name == b"content-length":
-            return int(value) if value.isdigit() else 0
+            return int(value) if value.isdigit() and len(value) < MAX_LENGTH_DIGITS else 0
     return 0

@@ -60,12 +60,18 @@ class TokenSigner:
                 leeway=LEEWAY,
                 options={"require": ["exp", "iat", "sub"], "enforce_minimum_key_length": True},
             )
-        # pyjwt lets some malformed claims through as ValueError or OverflowError.
-        except (jwt.PyJWTError, ValueError, OverflowError) as error:
+        # pyjwt lets some malformed claims through as other errors, and numbers as strings.
+        except (jwt.PyJWTError, ValueError, OverflowError, TypeError) as error:
             raise NotAuthenticated from error
-        if claims["exp"] - claims["iat"] > MAX_LIFETIME.total_seconds() or not claims["sub"]:
+        if not _bounded(claims["iat"], claims["exp"]) or not claims["sub"]:
             raise NotAuthenticated
         return Principal(claims["sub"])
+
+
+def _bounded(issued: object, ends: object) -> bool:
+    if not isinstance(issued, int | float) or not isinstance(ends, int | float):
+        return False
+    return ends - issued <= MAX_LIFETIME.total_seconds()
 
 
 def parse_duration(text: str) -> timedelta:

@@ -21,7 +21,7 @@ import orjson
 from orchestrator_worker.claude.capabilities import capabilities_of
 from orchestrator_worker.claude.client import Call, StreamEvent
 from orchestrator_worker.claude.wire import StreamDecoder, data_lines, encode, upstream_error
-from orchestrator_worker.clock import utc_now
+from orchestrator_worker.clock import loop_time, utc_now
 from orchestrator_worker.errors import UpstreamError, UpstreamFault
 
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -35,6 +35,9 @@ MAX_ERROR_BODY_BYTES = 64 * 1024
 # aiohttp's own errors pass its httpx2 adapter where that has no equivalent (a malformed status
 # line, say).
 _TRANSPORT_ERRORS = (httpx2.HTTPError, aiohttp.ClientError, OSError)
+
+# What the SDK lets through when a server answers 200 with something else than it expects.
+_NOT_THE_API = (ValueError, AttributeError, AssertionError, TypeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +86,16 @@ class AnthropicClient:
             headers={**self._headers, **call.headers},
         )
         try:
-            response = await self._http.send(request, stream=True)
+            async with asyncio.timeout(call.idle_seconds):
+                response = await self._http.send(request, stream=True)
+        except TimeoutError as error:
+            raise UpstreamError(UpstreamFault.SILENT) from error
         except _TRANSPORT_ERRORS as error:
             raise UpstreamError(UpstreamFault.CONNECTION) from error
         try:
             if response.status_code != 200:
                 raise await _status_error(response)
-            yield _events(response)
+            yield _events(response, call.idle_seconds)
         finally:
             await response.aclose()
 
@@ -105,7 +111,7 @@ class AnthropicClient:
             await self._sdk.models.list(limit=1)
         except anthropic.NotFoundError:
             return
-        except (anthropic.APIError, *_TRANSPORT_ERRORS) as error:
+        except (anthropic.APIError, *_TRANSPORT_ERRORS, *_NOT_THE_API) as error:
             raise _from_sdk(error) from error
 
     async def model_status(self, model: str) -> ModelStatus:
@@ -119,7 +125,7 @@ class AnthropicClient:
             info = await self._sdk.models.retrieve(model)
         except anthropic.NotFoundError:
             return ModelStatus(model, "unknown", None)
-        except (anthropic.APIError, *_TRANSPORT_ERRORS) as error:
+        except (anthropic.APIError, *_TRANSPORT_ERRORS, *_NOT_THE_API) as error:
             raise _from_sdk(error) from error
         lifecycle: Any = getattr(info, "lifecycle", None)
         retires_at: Any = getattr(info, "retires_at", None)
@@ -131,32 +137,62 @@ class AnthropicClient:
         await self._sdk.close()
 
 
-async def _events(response: httpx2.Response) -> AsyncIterator[StreamEvent]:
+async def _events(response: httpx2.Response, idle_seconds: float) -> AsyncIterator[StreamEvent]:
     decoder = StreamDecoder()
-    chunks = response.aiter_bytes()
-    try:
-        async for payload in data_lines(chunks):
-            event = decoder.decode(payload)
-            if event is not None:
-                yield event
-            if decoder.complete:
-                await _finish(chunks)
-                return
-    except httpx2.TimeoutException as error:
-        raise UpstreamError(UpstreamFault.SILENT) from error
-    except _TRANSPORT_ERRORS as error:
-        raise UpstreamError(UpstreamFault.TRUNCATED) from error
+    body = _Body(response.aiter_bytes(), idle_seconds)
+    async for payload in data_lines(body.chunks()):
+        event = decoder.decode(payload)
+        if event is not None:
+            body.alive()
+            yield event
+        if decoder.complete:
+            await body.finish()
+            return
     raise UpstreamError(UpstreamFault.TRUNCATED)
 
 
-async def _finish(chunks: AsyncIterator[bytes]) -> None:
-    """Read a complete message's body to its end: closed before that, its connection could not be
-    used again.
+class _Body:
+    """A response's body, and how long it has been waited for in vain.
+
+    Only the waiting here counts as silence: a reader of the events may take its time.
     """
-    with suppress(TimeoutError):
-        async with asyncio.timeout(END_OF_BODY_SECONDS):
-            async for _ in chunks:
-                pass
+
+    def __init__(self, chunks: AsyncIterator[bytes], idle_seconds: float) -> None:
+        self._chunks = chunks
+        self._idle_seconds = idle_seconds
+        self._patience = idle_seconds
+
+    def alive(self) -> None:
+        """Note that an event has come; a ping is none."""
+        self._patience = self._idle_seconds
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield what arrives.
+
+        Raises:
+            UpstreamError: it breaks off, or nothing but pings has come for too long.
+        """
+        while True:
+            began = loop_time()
+            try:
+                async with asyncio.timeout(self._patience):
+                    chunk = await anext(self._chunks)
+            except StopAsyncIteration:
+                return
+            except TimeoutError as error:
+                raise UpstreamError(UpstreamFault.SILENT) from error
+            except _TRANSPORT_ERRORS as error:
+                raise UpstreamError(UpstreamFault.TRUNCATED) from error
+            self._patience -= loop_time() - began
+            yield chunk
+
+    async def finish(self) -> None:
+        """Read a complete message's body to its end: only then can its connection serve again."""
+        # The message is complete, so whatever goes wrong now is no fault of it.
+        with suppress(TimeoutError, *_TRANSPORT_ERRORS):
+            async with asyncio.timeout(END_OF_BODY_SECONDS):
+                async for _ in self._chunks:
+                    pass
 
 
 async def _status_error(response: httpx2.Response) -> UpstreamError:
@@ -206,4 +242,5 @@ def retry_after_seconds(header: str | None) -> float | None:
 def _from_sdk(error: Exception) -> UpstreamError:
     if isinstance(error, anthropic.APIStatusError):
         return upstream_error(error.status_code, error.type, error_code=error.error_code)
-    return UpstreamError(UpstreamFault.CONNECTION)
+    connected = isinstance(error, _NOT_THE_API)
+    return UpstreamError(UpstreamFault.MALFORMED if connected else UpstreamFault.CONNECTION)

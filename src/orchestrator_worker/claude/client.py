@@ -60,6 +60,8 @@ class Call:
     """The run's own account of attempts, besides the process-wide ledger."""
     deadline: float
     """Instant on the loop's clock after which no retry may start."""
+    idle_seconds: float
+    """The longest wait for the next event of one attempt; pings do not count as events."""
     system: tuple[str, ...] = ()
     tools: tuple[Tool, ...] = ()
     output_schema: Mapping[str, Any] | None = None

@@ -14,6 +14,7 @@ import structlog
 
 from orchestrator_worker.claude.pricing import cost_usd
 from orchestrator_worker.claude.usage import Usage
+from orchestrator_worker.errors import UpstreamFault
 
 Role = Literal["lead", "worker", "synthesizer"]
 AttemptOutcome = Literal["succeeded", "failed", "cancelled"]
@@ -96,7 +97,10 @@ class LogLedger:
 
     def record(self, attempt: AttemptRecord) -> None:
         """See `Ledger.record`."""
-        self._log.info(
+        # A refused key is nobody's bad luck: somebody must act.
+        refused = attempt.reason == UpstreamFault.AUTHENTICATION
+        write = self._log.error if refused else self._log.info
+        write(
             "upstream_attempt",
             request_id=attempt.request_id,
             run_id=attempt.run_id,

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from orchestrator_worker.claude.client import (
     Call,
@@ -51,6 +52,7 @@ class _Meter:
         # Until something else is known: whoever leaves early has cancelled.
         self._outcome: AttemptOutcome = "cancelled"
         self._reason: str | None = None
+        self._deltas = 0
 
     async def watch(self, events: AsyncIterator[StreamEvent]) -> AsyncIterator[StreamEvent]:
         async for event in events:
@@ -62,18 +64,25 @@ class _Meter:
                     self._usage = event.usage
                     self._stop_reason = event.stop_reason
                     self._outcome = "succeeded"
-                case _ if self._first_delta is None:
-                    self._first_delta = stopwatch() - self._started
                 case _:
-                    pass
+                    self._deltas += 1
+                    if self._first_delta is None:
+                        self._first_delta = stopwatch() - self._started
             yield event
 
     def failed(self, error: UpstreamError) -> None:
         self._outcome = "failed"
         self._reason = error.fault.value
 
+    def _known_usage(self) -> Usage:
+        """Return what was reported; of an attempt that was cut, at least a token per delta."""
+        if self._stop_reason is not None or self._deltas <= self._usage.output_tokens:
+            return self._usage
+        return replace(self._usage, output_tokens=self._deltas)
+
     def record(self) -> AttemptRecord:
         origin = self._call.origin
+        usage = self._known_usage()
         return AttemptRecord(
             run_id=origin.run_id,
             request_id=origin.request_id,
@@ -87,8 +96,8 @@ class _Meter:
             reason=self._reason,
             stop_reason=self._stop_reason,
             upstream_id=self._upstream_id,
-            usage=self._usage,
-            cost_usd=cost_usd(self._call.model, self._usage),
+            usage=usage,
+            cost_usd=cost_usd(self._call.model, usage),
             seconds=stopwatch() - self._started,
             first_delta_seconds=self._first_delta,
         )

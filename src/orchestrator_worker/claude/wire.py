@@ -26,6 +26,9 @@ from orchestrator_worker.claude.client import (
 from orchestrator_worker.claude.usage import Usage
 from orchestrator_worker.errors import UpstreamError, UpstreamFault
 
+MAX_LINE_BYTES = 32 * 1024**2
+"""No event of the API comes near; a line without end must not fill the memory."""
+
 
 def encode(call: Call, capabilities: Capabilities) -> bytes:
     """Return the request body: what `call` asks, in the fields its model accepts."""
@@ -39,7 +42,8 @@ def encode(call: Call, capabilities: Capabilities) -> bytes:
         body["system"] = [_text(text) for text in call.system]
     if call.tools:
         body["tools"] = [_tool(tool, capabilities) for tool in call.tools]
-        body["tool_choice"] = {"type": "auto"}
+        # One plan is wanted, not two beside each other.
+        body["tool_choice"] = {"type": "auto", "disable_parallel_tool_use": True}
     if output_config := _output_config(call, capabilities):
         body["output_config"] = output_config
     if thinking := capabilities.thinking(call.effort):
@@ -81,13 +85,21 @@ async def data_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     The API writes each event's data on one line and repeats the event's name inside it, so `event:`
     lines and comments are skipped. Safe at every split point; LF and CRLF.
     """
-    pending = b""
+    pending: list[bytes] = []
+    size = 0
     async for chunk in chunks:
-        lines = (pending + chunk).split(b"\n")
-        pending = lines.pop()
-        for line in lines:
-            if line.startswith(b"data:"):
-                yield line[5:].strip()
+        *ended, rest = chunk.split(b"\n")
+        for line in ended:
+            whole = b"".join([*pending, line]) if pending else line
+            pending.clear()
+            size = 0
+            if whole.startswith(b"data:"):
+                yield whole[5:].strip()
+        if rest:
+            pending.append(rest)
+            size += len(rest)
+        if size > MAX_LINE_BYTES:
+            raise UpstreamError(UpstreamFault.MALFORMED)
 
 
 class StreamDecoder:
@@ -96,6 +108,7 @@ class StreamDecoder:
     def __init__(self) -> None:
         self._usage = Usage()
         self._stop_reason: str | None = None
+        self._started = False
         self.complete = False
         """True once `message_stop` has come; a stream that ends before that is truncated."""
         self._readers: dict[str, Callable[[dict[str, Any]], StreamEvent | None]] = {
@@ -122,6 +135,7 @@ class StreamDecoder:
 
     def _message_start(self, event: dict[str, Any]) -> StreamEvent:
         message = event["message"]
+        self._started = True
         self._usage = Usage().updated(message.get("usage") or {})
         return MessageStarted(str(message.get("id", "")), self._usage)
 
@@ -147,7 +161,7 @@ class StreamDecoder:
         self._stop_reason = event["delta"].get("stop_reason") or self._stop_reason
 
     def _message_stop(self, _event: dict[str, Any]) -> StreamEvent:
-        if self._stop_reason is None:
+        if self._stop_reason is None or not self._started:
             raise UpstreamError(UpstreamFault.TRUNCATED)
         self.complete = True
         return MessageStopped(self._stop_reason, self._usage)
@@ -189,14 +203,22 @@ def upstream_error(
     """Return the error for an answer's status and `error.type`; inside a stream (status 200) only
     the type speaks.
     """
-    fault = _FAULT_BY_STATUS.get(status) or _FAULT_BY_TYPE.get(error_type or "")
-    if error_code in _SPEND_LIMIT_CODES:
-        fault = UpstreamFault.SPEND_LIMIT
-    if fault is None:
-        fault = UpstreamFault.SERVER_ERROR if status >= 500 else UpstreamFault.REJECTED
     return UpstreamError(
-        fault,
+        _fault(status, error_type, error_code),
         upstream_status=status,
         upstream_type=error_type,
         retry_after_seconds=retry_after_seconds,
     )
+
+
+def _fault(status: int, error_type: str | None, error_code: str | None) -> UpstreamFault:
+    if error_code in _SPEND_LIMIT_CODES:
+        return UpstreamFault.SPEND_LIMIT
+    if status in _FAULT_BY_STATUS:
+        return _FAULT_BY_STATUS[status]
+    if 400 <= status < 500:
+        return UpstreamFault.REJECTED
+    told = _FAULT_BY_TYPE.get(error_type or "")
+    if told is not None:
+        return told
+    return UpstreamFault.REJECTED if status == 200 else UpstreamFault.SERVER_ERROR

@@ -74,4 +74,11 @@ def _rendering(form: Literal["json", "standard"]) -> list[structlog.typing.Proce
             redact,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ]
-    return [redact, structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
+    # Plain tracebacks, formatted before they are redacted: the pretty ones print local variables.
+    return [
+        structlog.processors.format_exc_info,
+        redact,
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]

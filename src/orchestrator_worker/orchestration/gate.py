@@ -31,6 +31,8 @@ class Gate:
     def __init__(self, max_subtasks: int) -> None:
         self._max_subtasks = max_subtasks
         self._written = 0
+        self.dropped = 0
+        """Entries that asked for something and are not run."""
         self._admitted: set[str] = set()
         self._renamed: dict[str, str] = {}
         """What the lead calls a subtask -> what it is called here."""
@@ -40,8 +42,10 @@ class Gate:
         """Return the subtask to run, or None when it is dropped; `take_repairs` says why."""
         self._written += 1
         if len(self._admitted) >= self._max_subtasks:
+            self.dropped += 1
             return self._drop(f"over the cap of {self._max_subtasks} subtasks")
         if isinstance(raw, Unreadable):
+            self.dropped += 1
             return self._drop("not valid JSON")
         if not isinstance(raw, Mapping):
             return self._drop("not an object")

@@ -8,6 +8,8 @@ through the gate to the scheduler the moment it closes.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import structlog
+
 from orchestrator_worker.claude.client import (
     Call,
     ClaudeClient,
@@ -20,7 +22,7 @@ from orchestrator_worker.claude.client import (
     ToolUseStarted,
 )
 from orchestrator_worker.errors import UpstreamError
-from orchestrator_worker.orchestration.deadlines import CoordinationClock, IdleLimit
+from orchestrator_worker.orchestration.deadlines import CoordinationClock
 from orchestrator_worker.orchestration.events import (
     AnswerDelta,
     LeadStarted,
@@ -35,6 +37,8 @@ from orchestrator_worker.orchestration.run import Run
 from orchestrator_worker.orchestration.scheduler import Scheduler
 from orchestrator_worker.orchestration.worker import Workers
 from orchestrator_worker.teams.team import Route
+
+_log = structlog.stdlib.get_logger(__name__)
 
 DELEGATE = "delegate"
 MIN_TOKENS_TO_DELEGATE = 1024
@@ -76,6 +80,9 @@ class Planning:
         """
         if cut or not self._reader.closed:
             await self._repaired(Repair(None, "the plan broke off; what was read of it stands"))
+            self._run.omissions.append("the rest of the plan, which broke off")
+        if self._gate.dropped:
+            self._run.omissions.append(_dropped_in_words(self._gate.dropped))
         if not self.begun:
             await self._repaired(Repair(None, "no usable subtask; the request itself is one"))
             await self._start(self._whole_request())
@@ -97,7 +104,13 @@ class Planning:
             await self._repaired(repair)
 
     async def _repaired(self, repair: Repair) -> None:
+        _log.info("plan_repaired", subtask_id=repair.subtask_id, reason=repair.reason)
         await self._run.emit(PlanRepaired(repair))
+
+
+def _dropped_in_words(count: int) -> str:
+    parts, were = ("part", "was") if count == 1 else ("parts", "were")
+    return f"{count} planned {parts} that {were} dropped"
 
 
 @dataclass(slots=True)
@@ -109,6 +122,8 @@ class LeadTurn:
     answering: bool = False
     """Text has gone to the caller."""
     delegated: bool = False
+    planning: bool = False
+    """The tool call that is being written is the plan; a second one would not be."""
     stop_reason: str | None = None
     """None: the turn did not end by itself."""
     failure: UpstreamError | None = None
@@ -130,16 +145,13 @@ class LeadAgent:
         not raised.
         """
         try:
-            async with (
-                IdleLimit(self._run.request.team.deadlines.idle_seconds) as idle,
-                self._claude.stream(self._call()) as events,
-            ):
+            async with self._claude.stream(self._call()) as events:
                 async for event in events:
-                    idle.touch()
                     await self._take(event, turn, planning)
-                    idle.touch()  # handing on may have waited for a slow reader
         except UpstreamError as error:
             turn.failure = error
+        if turn.stop_reason == "refusal":
+            return
         if turn.delegated and (turn.failure is None or planning.begun):
             await planning.close(cut=turn.stop_reason not in WHOLE_PLAN)
 
@@ -150,9 +162,11 @@ class LeadAgent:
                 await planning.feed(text)
             case TextDelta(text) if not turn.delegated:
                 await self._answer(turn, text)
-            case ToolUseStarted(name=name) if name == DELEGATE:
-                await self._delegate(turn)
-            case ToolInputDelta(partial_json) if turn.delegated:
+            case ToolUseStarted(name=name):
+                turn.planning = name == DELEGATE and not turn.delegated
+                if turn.planning:
+                    await self._delegate(turn)
+            case ToolInputDelta(partial_json) if turn.planning:
                 await planning.feed(partial_json)
             case MessageStarted():
                 await self._run.emit(LeadStarted())
@@ -196,6 +210,7 @@ class LeadAgent:
             output_schema=PLAN_SCHEMA if self._route == "always" else None,
             origin=self._run.origin("lead"),
             ledger=self._run.ledger,
+            idle_seconds=request.team.deadlines.idle_seconds,
             deadline=self._clock.deadline,
         )
 

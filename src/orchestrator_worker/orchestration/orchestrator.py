@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 
 from orchestrator_worker.claude.client import ClaudeClient
 from orchestrator_worker.clock import stopwatch
-from orchestrator_worker.errors import AllWorkersFailed, PhaseTimeout, UpstreamError
+from orchestrator_worker.errors import AllWorkersFailed, PhaseTimeout, UpstreamError, UpstreamFault
 from orchestrator_worker.orchestration.deadlines import CoordinationClock
 from orchestrator_worker.orchestration.events import RunFinished, RunStarted
 from orchestrator_worker.orchestration.lead import LeadAgent, LeadTurn, Planning
@@ -66,8 +66,8 @@ class Orchestrator:
         await run.emit(RunStarted(run.id))
         turn = LeadTurn()
         spoken = await self._coordinate(run, turn)
-        if not turn.delegated:
-            run.stop_reason = turn.stop_reason or CUT
+        if not turn.delegated or turn.stop_reason == "refusal":
+            run.stop_reason = _reason_of_text(turn)
         elif spoken and (run.timed_out or isinstance(run.results[0], Succeeded)):
             run.stop_reason = CUT if run.partial else "end_turn"
         elif any(isinstance(result, Succeeded) for result in run.results):
@@ -93,9 +93,13 @@ class Orchestrator:
             try:
                 async with clock:
                     await LeadAgent(self._claude, run, clock).consult(turn, planning)
+                    if turn.stop_reason == "refusal":
+                        await scheduler.withdraw()  # nobody works on what the lead declines
                     await scheduler.join()
             except TimeoutError:
                 run.timed_out = True
+                if turn.delegated and workers.planned is None:
+                    run.omissions.append("the rest of the plan, which was not finished in time")
                 await scheduler.stop()
         run.coordination_seconds = stopwatch() - began
         run.results = scheduler.results(workers.unfinished)
@@ -123,6 +127,8 @@ class Orchestrator:
         try:
             async with asyncio.timeout(timeout_seconds):
                 stop_reason = await writer.write(run.results)
+            if not writer.wrote:
+                raise UpstreamError(UpstreamFault.MALFORMED)  # an empty answer is none
         except TimeoutError:
             if not writer.wrote:
                 raise PhaseTimeout("synthesis", timeout_seconds) from None
@@ -139,12 +145,19 @@ class Orchestrator:
         return stop_reason
 
 
+def _reason_of_text(turn: LeadTurn) -> str:
+    """Return why the lead's own text ended; a call of a tool that does not exist is no reason."""
+    return "end_turn" if turn.stop_reason == "tool_use" else turn.stop_reason or CUT
+
+
 def _raise_if_lost(run: Run, turn: LeadTurn) -> None:
     """Raise when the lead has left nothing to go on with."""
     if run.results:
         return  # a plan that was cut off still has its closed subtasks
     if turn.failure is not None:
         raise turn.failure
+    if turn.stop_reason not in {None, "refusal"} and not turn.answering:
+        raise UpstreamError(UpstreamFault.MALFORMED)  # an empty answer is none
     if run.timed_out and not turn.answering:
         raise _coordination_timeout(run)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from orchestrator_worker.claude.usage import Usage
+from orchestrator_worker.ids import new_nonce
 from orchestrator_worker.orchestration.plan import Subtask
 
 
@@ -58,10 +59,13 @@ class Skipped(_Outcome):
 Result = Succeeded | Failed | TimedOut | Skipped
 
 
-def as_data(results: Iterable[Result], nonce: str) -> str:
+def as_data(results: Iterable[Result]) -> str:
     """Return results as blocks whose tags carry a nonce, so that text inside cannot close them or
     open others.
+
+    A new nonce each time: whoever has read one call's tags cannot write the next call's.
     """
+    nonce = new_nonce()
     return "\n\n".join(_block(result, nonce) for result in results)
 
 

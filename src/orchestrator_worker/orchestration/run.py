@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from orchestrator_worker.claude.client import CallOrigin
 from orchestrator_worker.claude.ledger import Role, RunLedger
 from orchestrator_worker.clock import loop_time, stopwatch
-from orchestrator_worker.ids import new_id, new_nonce
+from orchestrator_worker.ids import new_id
 from orchestrator_worker.orchestration.conversation import Conversation
 from orchestrator_worker.orchestration.events import AnswerDelta, ChosenRoute, Event, RouteDecided
 from orchestrator_worker.orchestration.plan import Subtask
@@ -42,7 +42,6 @@ class Run:
     def __init__(self, request: RunRequest) -> None:
         self.id = new_id("run")
         self.request = request
-        self.nonce = new_nonce()
         self.started = loop_time()
         self.ledger = RunLedger()
         self.route: ChosenRoute | None = None
@@ -50,6 +49,8 @@ class Run:
         self.stop_reason: str | None = None
         self.timed_out = False
         """True when a deadline cut the answer or the workers."""
+        self.omissions: list[str] = []
+        """What the answer cannot cover because the plan itself is incomplete, in words."""
         self.answered_by: Role = "lead"
         """Whose text the caller reads."""
         self.unwritten = False
@@ -59,6 +60,7 @@ class Run:
         self.first_delta_seconds: float | None = None
         self._started = stopwatch()
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue(QUEUED_EVENTS)
+        self._ended = False
         self._failure: Exception | None = None
 
     @property
@@ -69,7 +71,7 @@ class Run:
     @property
     def partial(self) -> bool:
         """True when the answer was built though something is missing."""
-        return self.unwritten or any(
+        return bool(self.unwritten or self.omissions) or any(
             not isinstance(result, Succeeded) or result.truncated for result in self.results
         )
 
@@ -101,9 +103,10 @@ class Run:
         return self
 
     async def __anext__(self) -> Event:
-        event = await self._queue.get()
+        event = None if self._ended else await self._queue.get()
         if event is not None:
             return event
+        self._ended = True
         if self._failure is not None:
             raise self._failure
         raise StopAsyncIteration

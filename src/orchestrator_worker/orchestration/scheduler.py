@@ -55,6 +55,12 @@ class Scheduler:
         if self._tasks:
             await asyncio.wait(self._tasks.values())
 
+    async def withdraw(self) -> None:
+        """Stop everything and forget it, as if nothing had been planned."""
+        await self.stop()
+        self._tasks.clear()
+        self._subtasks.clear()
+
     def results(self, unfinished: Callable[[Subtask], Result]) -> tuple[Result, ...]:
         """Return the results in plan order; `unfinished` makes those of cancelled subtasks."""
         return tuple(

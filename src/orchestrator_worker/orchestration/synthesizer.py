@@ -1,10 +1,10 @@
 """The synthesizer: results in, the answer streamed out, and nothing missing without being named."""
 
+import re
 from collections.abc import Iterable
 
 from orchestrator_worker.claude.client import Call, ClaudeClient, MessageStopped, TextDelta
 from orchestrator_worker.clock import loop_time
-from orchestrator_worker.orchestration.deadlines import IdleLimit
 from orchestrator_worker.orchestration.events import AnswerDelta, SynthesisStarted
 from orchestrator_worker.orchestration.results import Result, Succeeded, as_data, gaps
 from orchestrator_worker.orchestration.run import Run
@@ -31,31 +31,25 @@ class SynthesizerAgent:
         """
         stop_reason = ""
         await self._run.emit(SynthesisStarted(self._run.request.team.synthesizer.model))
-        async with (
-            IdleLimit(self._run.request.team.deadlines.idle_seconds) as idle,
-            self._claude.stream(self._call(results)) as events,
-        ):
+        async with self._claude.stream(self._call(results)) as events:
             async for event in events:
-                idle.touch()
                 if isinstance(event, TextDelta):
                     await self._say(event.text)
-                    idle.touch()  # saying it may have waited for a slow reader
                 elif isinstance(event, MessageStopped):
                     stop_reason = event.stop_reason
         return stop_reason
 
     async def name_gaps(self, results: Iterable[Result]) -> None:
         """Add a note for each missing part that the text does not name by its title."""
-        answer = "".join(self._pieces).casefold()
+        answer = "".join(self._pieces)
         unnamed = [
             result
             for result in results
-            if not isinstance(result, Succeeded) and result.subtask.title.casefold() not in answer
+            if not isinstance(result, Succeeded) and not _names(answer, result.subtask.title)
         ]
-        if unnamed:
-            note = self._run.request.team.synthesizer.gap_note.fill(
-                {"gaps": "; ".join(gaps(unnamed))}
-            )
+        missing = [*gaps(unnamed), *self._run.omissions]
+        if missing:
+            note = self._run.request.team.synthesizer.gap_note.fill({"gaps": "; ".join(missing)})
             await self._say(f"\n\n{note}" if self._pieces else note)
 
     async def say_results(self, text: str) -> None:
@@ -71,9 +65,8 @@ class SynthesizerAgent:
         conversation = run.request.conversation
         found = [result for result in results if isinstance(result, Succeeded)]
         missing = [result for result in results if not isinstance(result, Succeeded)]
-        turn = member.turn.fill(
-            {"results": as_data(found, run.nonce), "gaps": as_data(missing, run.nonce)}
-        )
+        gaps_told = "\n\n".join([as_data(missing), *run.omissions]).strip()
+        turn = member.turn.fill({"results": as_data(found), "gaps": gaps_told})
         return Call(
             model=member.model,
             max_tokens=run.request.max_tokens or member.max_tokens,
@@ -82,5 +75,11 @@ class SynthesizerAgent:
             messages=conversation.with_turn(turn.strip()),
             origin=run.origin("synthesizer"),
             ledger=run.ledger,
+            idle_seconds=run.request.team.deadlines.idle_seconds,
             deadline=loop_time() + run.request.team.deadlines.synthesis_seconds,
         )
+
+
+def _names(answer: str, title: str) -> bool:
+    """Whether the title stands in the answer as it is, not as a part of other words."""
+    return re.search(rf"(?<!\w){re.escape(title)}(?!\w)", answer) is not None

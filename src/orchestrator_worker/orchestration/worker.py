@@ -9,8 +9,8 @@ from orchestrator_worker.claude.client import Call, ClaudeClient, MessageStopped
 from orchestrator_worker.claude.ledger import total_cost
 from orchestrator_worker.claude.usage import Usage
 from orchestrator_worker.clock import stopwatch
-from orchestrator_worker.errors import UpstreamError
-from orchestrator_worker.orchestration.deadlines import CoordinationClock, IdleLimit
+from orchestrator_worker.errors import UpstreamError, UpstreamFault
+from orchestrator_worker.orchestration.deadlines import CoordinationClock
 from orchestrator_worker.orchestration.events import AnswerDelta, WorkerFinished, WorkerStarted
 from orchestrator_worker.orchestration.plan import Subtask
 from orchestrator_worker.orchestration.results import (
@@ -27,6 +27,22 @@ _log = structlog.stdlib.get_logger(__name__)
 
 MAX_RESULT_CHARS = 400_000
 """About 100k tokens: one worker must not be able to fill the synthesizer's window."""
+
+
+_REASONS = {
+    UpstreamFault.OVERLOADED: "the model provider is overloaded",
+    UpstreamFault.RATE_LIMITED: "the model provider's rate limit is reached",
+    UpstreamFault.SPEND_LIMIT: "the spend limit at the model provider is reached",
+    UpstreamFault.CONNECTION: "the model provider cannot be reached",
+    UpstreamFault.TRUNCATED: "its answer broke off",
+    UpstreamFault.SILENT: "the model provider stopped answering",
+    UpstreamFault.AUTHENTICATION: "the model provider refuses this service's key",
+    UpstreamFault.REJECTED: "the model provider refuses the request",
+}
+
+
+def _in_words(fault: UpstreamFault) -> str:
+    return _REASONS.get(fault, "the model provider failed")
 
 
 class Workers:
@@ -54,7 +70,7 @@ class Workers:
         try:
             text, stop_reason = await self._ask(subtask, needed)
         except UpstreamError as error:
-            result: Result = self._failed(subtask, error.fault.value.replace("_", " "))
+            result: Result = self._failed(subtask, _in_words(error.fault))
         except Exception:  # noqa: BLE001 - the worker boundary: a bug here must cost one part, not the answer
             _log.exception("worker_crashed", subtask_id=subtask.id)
             result = self._failed(subtask, "internal error")
@@ -100,18 +116,13 @@ class Workers:
         pieces: list[str] = []
         unsaid = self._unsaid.setdefault(subtask.id, [])
         stop_reason = ""
-        async with (
-            IdleLimit(self._run.request.team.deadlines.idle_seconds) as idle,
-            self._claude.stream(self._call(subtask, needed)) as events,
-        ):
+        async with self._claude.stream(self._call(subtask, needed)) as events:
             async for event in events:
-                idle.touch()
                 if isinstance(event, TextDelta):
                     pieces.append(event.text)
                     unsaid.append(event.text)
                     if self._voice == subtask.id:
                         await self._say(subtask)
-                        idle.touch()  # saying it may have waited for a slow reader
                 elif isinstance(event, MessageStopped):
                     stop_reason = event.stop_reason
         return "".join(pieces).strip(), stop_reason
@@ -124,7 +135,7 @@ class Workers:
                 "id": subtask.id,
                 "title": subtask.title,
                 "instructions": subtask.instructions,
-                "results": as_data(needed, run.nonce),
+                "results": as_data(needed),
             }
         )
         return Call(
@@ -135,6 +146,7 @@ class Workers:
             messages=conversation.with_turn(turn.strip()),
             origin=run.origin("worker", subtask),
             ledger=run.ledger,
+            idle_seconds=run.request.team.deadlines.idle_seconds,
             deadline=self._clock.deadline,
         )
 
@@ -147,7 +159,7 @@ class Workers:
 
     def _judged(self, subtask: Subtask, text: str, stop_reason: str) -> Result:
         if stop_reason == "refusal":
-            return self._failed(subtask, "refused by the model")
+            return self._failed(subtask, "the model declined it")
         if not text:
             return self._failed(subtask, "empty answer")
         truncated = stop_reason == "max_tokens" or len(text) > MAX_RESULT_CHARS

@@ -56,7 +56,7 @@ async def create_chat_completion(
         request_id=trace_of(request.scope).request_id,
         principal=principal.subject,
         team=team,
-        conversation=body.conversation(),
+        conversation=body.conversation,
         max_tokens=body.answer_cap,
     )
     wanted = Wanted(
@@ -68,12 +68,17 @@ async def create_chat_completion(
     return RunResponse(resources.orchestrator, run, wanted, stream=bool(body.stream))
 
 
+async def admit(request: Request, principal: CurrentPrincipal) -> None:
+    """Stand where the rate limit is counted: after the caller is known, before the body is read."""
+
+
 def chat_router(limiter: Limiter, rate: str) -> APIRouter:
     """Return the route under its rate limit."""
     router = APIRouter(prefix="/v1/chat", tags=["chat"])
     router.add_api_route(
         "/completions",
-        limiter.limit(rate)(create_chat_completion),
+        create_chat_completion,
+        dependencies=[Depends(limiter.limit(rate)(admit))],
         methods=["POST"],
         response_class=Response,
         response_model=None,

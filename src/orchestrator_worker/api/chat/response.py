@@ -50,25 +50,31 @@ class RunResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run, and send what becomes of it; errors before the first byte are raised."""
         trace = trace_of(scope)
-        async with self._orchestrator.run(self._request) as run:
-            structlog.contextvars.bind_contextvars(run_id=run.id)
-            codec = Codec(run, self._wanted)
-            try:
-                if self._stream:
-                    response = await self._open_stream(run, codec, trace, receive)
-                else:
-                    response = await self._complete(run, codec, trace, receive)
-                await response(scope, receive, send)
-            except ClientLeft:
-                trace.outcome = "client_disconnected"
-            except SendTimeoutError:
-                trace.outcome = "client_stalled"
-            except OrchestratorError as error:
-                trace.outcome = error.code
-                raise
-            finally:
-                _describe(run, trace)
         trace.fields["stream"] = self._stream
+        run: Run | None = None
+        try:
+            async with self._orchestrator.run(self._request) as run:
+                await self._serve(run, scope, receive, send)
+        except ClientLeft:
+            trace.outcome = "client_disconnected"
+        except SendTimeoutError:
+            trace.outcome = "client_stalled"
+        except OrchestratorError as error:
+            trace.outcome = error.code
+            raise
+        finally:
+            # Here the run has let go of its calls, so its account is complete.
+            if run is not None:
+                _describe(run, trace)
+
+    async def _serve(self, run: Run, scope: Scope, receive: Receive, send: Send) -> None:
+        structlog.contextvars.bind_contextvars(run_id=run.id)
+        trace, codec = trace_of(scope), Codec(run, self._wanted)
+        if self._stream:
+            response = await self._open_stream(run, codec, trace, receive)
+        else:
+            response = await self._complete(run, codec, trace, receive)
+        await response(scope, receive, send)
 
     async def _complete(
         self, run: Run, codec: Codec, trace: RequestTrace, receive: Receive

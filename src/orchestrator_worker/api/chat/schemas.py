@@ -6,6 +6,7 @@ change it and are not supported are refused by name, never dropped in silence.
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self, cast
 
 import orjson
@@ -24,6 +25,8 @@ from orchestrator_worker.errors import InvalidRequest
 from orchestrator_worker.orchestration.conversation import Conversation
 
 MAX_MESSAGES = 1000
+MAX_PARTS = 1000
+"""Parts of one message."""
 OPENING_TURN = "…"
 """Stands before a history that begins with the assistant: the Messages API wants a user turn first.
 """
@@ -47,7 +50,8 @@ def _content_form(content: Any) -> str:
 # Told apart by form, so that a mistake is reported where it is and not for every form there could
 # be.
 Content = Annotated[
-    Annotated[str, Tag("string")] | Annotated[list[TextPart], Tag("parts")],
+    Annotated[str, Tag("string")]
+    | Annotated[list[TextPart], Field(max_length=MAX_PARTS, fail_fast=True), Tag("parts")],
     Discriminator(_content_form),
 ]
 
@@ -105,7 +109,7 @@ class ChatCompletionRequest(_Wire):
     """The body of POST /v1/chat/completions."""
 
     model: str = Field(description="A served model; GET /v1/models lists them.")
-    messages: list[ChatMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
+    messages: list[ChatMessage] = Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_completion_tokens: int | None = Field(
@@ -138,11 +142,12 @@ class ChatCompletionRequest(_Wire):
 
     @model_validator(mode="after")
     def _ends_with_a_question(self) -> Self:
-        if not self.conversation().messages:
+        turns = self.conversation.messages
+        if not turns:
             raise InvalidRequest("'messages' holds no text to answer.", param="messages")
-        if self.messages[-1].role == "assistant":
+        if turns[-1].role == "assistant":
             raise InvalidRequest(
-                "The last message must not be the assistant's: it cannot be continued.",
+                "The last turn must be the user's: the assistant's cannot be continued.",
                 param="messages",
             )
         return self
@@ -157,25 +162,28 @@ class ChatCompletionRequest(_Wire):
         """Whether the stream ends with a usage chunk."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
+    @cached_property
     def conversation(self) -> Conversation:
         """Return the messages as the core knows them: instructions apart, turns alternating, no
         blank text.
         """
         system: list[str] = []
-        turns: list[Message] = []
+        turns: list[tuple[Literal["user", "assistant"], list[str]]] = []
         for message in self.messages:
             texts = _texts(message.content)
             if not texts:
                 continue
             if isinstance(message, SystemMessage):
                 system += texts
-            elif turns and turns[-1].role == message.role:
-                turns[-1] = Message(message.role, (*turns[-1].content, *texts))
+            elif turns and turns[-1][0] == message.role:
+                turns[-1][1].extend(texts)
             else:
-                turns.append(Message(message.role, texts))
-        if turns and turns[0].role == "assistant":
-            turns.insert(0, Message("user", (OPENING_TURN,)))
-        return Conversation(tuple(system), tuple(turns))
+                turns.append((message.role, list(texts)))
+        if turns and turns[0][0] == "assistant":
+            turns.insert(0, ("user", [OPENING_TURN]))
+        return Conversation(
+            tuple(system), tuple(Message(role, tuple(texts)) for role, texts in turns)
+        )
 
 
 def _texts(content: Content | None) -> tuple[str, ...]:
