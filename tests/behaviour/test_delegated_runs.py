@@ -405,3 +405,18 @@ async def test_text_before_the_plan_does_not_use_up_its_time(
         response = await ask(client, headers={"x-orchestration": "usage"})
     assert "“Part 2” (not done after 1 s)" in answer_of(response)
     assert 2.0 < response.json()["orchestration"]["phases"]["coordination_seconds"] < 2.6
+
+
+async def test_a_refused_result_is_not_used_and_a_giant_one_is_cut(
+    http: httpx2.AsyncClient, upstream: DumbUpstream
+) -> None:
+    upstream.answer("lead", Reply(plan=[subtask(1), subtask(2)]))
+    upstream.answer_subtask("Part 1", Reply(text="x" * 500_000, piece=50_000))
+    upstream.answer_subtask("Part 2", Reply(text="I would rather", stop_reason="refusal"))
+    upstream.answer("synthesizer", Reply(text="answer"))
+    answer = answer_of(await ask(http))
+    assert "“Part 2” (the model declined it)" in answer
+    told = upstream.calls_of("synthesizer")[0].last_text
+    assert "I would rather" not in told
+    assert 400_000 <= told.count("x") < 400_100
+    assert 'truncated="true"' in told
