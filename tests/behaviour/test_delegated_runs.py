@@ -161,7 +161,9 @@ async def test_a_plan_that_breaks_off_keeps_what_was_closed(
     response = await ask(http, stream=True, headers={"x-orchestration": "progress"})
     told = [f["orchestration"] for f in frames_of(response) if "orchestration" in f]
     assert any(t["event"] == "plan_repaired" and "broke off" in t["reason"] for t in told)
-    assert answer_of(response) == "kept"
+    note = "Missing from this answer: the rest of the plan, which broke off."
+    assert answer_of(response) == f"kept\n\n{note}"
+    assert frames_of(response)[-1]["choices"][0]["finish_reason"] == "stop"
 
 
 async def test_a_useless_plan_becomes_one_worker_with_the_callers_own_request(

@@ -80,9 +80,9 @@ class Planning:
         """
         if cut or not self._reader.closed:
             await self._repaired(Repair(None, "the plan broke off; what was read of it stands"))
-            self._run.omissions.append("the rest of the plan, which broke off")
+            self._omit("the rest of the plan, which broke off")
         if self._gate.dropped:
-            self._run.omissions.append(_dropped_in_words(self._gate.dropped))
+            self._omit(_dropped_in_words(self._gate.dropped))
         if not self.begun:
             await self._repaired(Repair(None, "no usable subtask; the request itself is one"))
             await self._start(self._whole_request())
@@ -90,6 +90,10 @@ class Planning:
         await self._run.emit(PlanClosed(self._scheduler.subtasks))
         if len(self._scheduler.subtasks) == 1:
             await self._workers.give_voice(self._scheduler.subtasks[0])
+
+    def _omit(self, what: str) -> None:
+        if self.begun:  # else the whole request is worked on after all
+            self._run.omissions.append(what)
 
     def _whole_request(self) -> Subtask:
         text = self._run.request.conversation.last_request

@@ -69,7 +69,7 @@ class Orchestrator:
         if not turn.delegated or turn.stop_reason == "refusal":
             run.stop_reason = _reason_of_text(turn)
         elif spoken and (run.timed_out or isinstance(run.results[0], Succeeded)):
-            run.stop_reason = CUT if run.partial else "end_turn"
+            run.stop_reason = await self._close_spoken(run)
         elif any(isinstance(result, Succeeded) for result in run.results):
             run.stop_reason = await self._synthesize(run)
         elif run.timed_out:
@@ -111,6 +111,13 @@ class Orchestrator:
         for result in run.results:
             if result.outcome in {TimedOut.outcome, "skipped"}:
                 await workers.finished(result)
+
+    async def _close_spoken(self, run: Run) -> str:
+        """End an answer that a plan's only worker has given; returns why it stopped."""
+        await SynthesizerAgent(self._claude, run).name_gaps((), continuing=True)
+        (result,) = run.results
+        whole = isinstance(result, Succeeded) and not result.truncated
+        return "end_turn" if whole and not run.timed_out else CUT
 
     async def _synthesize(self, run: Run) -> str:
         """Turn the results into the answer; returns why it stopped."""

@@ -39,8 +39,11 @@ class SynthesizerAgent:
                     stop_reason = event.stop_reason
         return stop_reason
 
-    async def name_gaps(self, results: Iterable[Result]) -> None:
-        """Add a note for each missing part that the text does not name by its title."""
+    async def name_gaps(self, results: Iterable[Result], *, continuing: bool = False) -> None:
+        """Add a note for each missing part that the text does not name by its title.
+
+        `continuing`: somebody else's text stands before the note.
+        """
         answer = "".join(self._pieces)
         unnamed = [
             result
@@ -50,7 +53,7 @@ class SynthesizerAgent:
         missing = [*gaps(unnamed), *self._run.omissions]
         if missing:
             note = self._run.request.team.synthesizer.gap_note.fill({"gaps": "; ".join(missing)})
-            await self._say(f"\n\n{note}" if self._pieces else note)
+            await self._say(f"\n\n{note}" if self._pieces or continuing else note)
 
     async def say_results(self, text: str) -> None:
         """Answer with text that no model wrote up."""
