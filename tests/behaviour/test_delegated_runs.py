@@ -422,3 +422,26 @@ async def test_a_refused_result_is_not_used_and_a_giant_one_is_cut(
     assert "I would rather" not in told
     assert 400_000 <= told.count("x") < 400_100
     assert 'truncated="true"' in told
+
+
+async def test_a_plan_that_is_not_finished_in_time_is_answered_with_what_is_there(
+    start_service: Any, upstream: DumbUpstream
+) -> None:
+    service: RunningService = await start_service(
+        ANTHROPIC_API_KEY="k", ANTHROPIC_BASE_URL=upstream.url, WORKER_COORDINATION_TIMEOUT="1"
+    )
+    plan = json.dumps({"subtasks": [subtask(1), subtask(2), subtask(3)]})
+    stalled = Reply(plan_json=plan, piece=1, hold_after_pieces=(len(plan) - 2, asyncio.Event()))
+    upstream.answer("lead", stalled)
+    upstream.answer("worker", Reply(text="done"))
+    upstream.answer_subtask("Part 3", Hang())
+    upstream.answer("synthesizer", Reply(text="answer"))
+    async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
+        response = await ask(client, headers={"x-orchestration": "usage"})
+    assert "“Part 3” (not done after 1 s)" in answer_of(response)
+    assert "the rest of the plan, which was not finished in time" in answer_of(response)
+    assert response.json()["orchestration"]["timed_out"] is True
+    (hanging,) = [c for c in upstream.calls_of("worker") if '"Part 3"' in c.last_text]
+    async with asyncio.timeout(5):
+        await hanging.client_left.wait()
+        await upstream.calls_of("lead")[0].client_left.wait()
