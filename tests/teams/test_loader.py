@@ -170,6 +170,8 @@ async def test_a_teams_route_decides(
         assert answer_of(response) == "whole"
         assert sent["output_config"]["format"]["type"] == "json_schema"
         assert len(upstream.calls_of("worker")) == 2
+        # Told to plan, and nothing of the choice that it does not have.
+        assert "choose one of two ways" not in upstream.calls[0].system_text
     else:
         assert answer_of(response) == "direct"
         assert "system" not in sent

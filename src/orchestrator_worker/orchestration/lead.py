@@ -203,7 +203,7 @@ class LeadAgent:
         if self._route == "auto":
             own = (lead.system.fill(names),)
         elif self._route == "always":
-            own = (lead.system.fill(names), lead.plan.fill(names))
+            own = (lead.plan.fill(names),)
         return Call(
             model=lead.model,
             max_tokens=request.max_tokens or lead.max_tokens,

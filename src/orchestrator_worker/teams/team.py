@@ -29,7 +29,7 @@ class Lead(Member):
     delegate: Template
     """Description of the tool by which the lead delegates."""
     plan: Template
-    """What the lead is told in addition when it must delegate (`route = "always"`)."""
+    """Its system prompt when it must delegate (`route = "always"`)."""
 
 
 @dataclass(frozen=True, slots=True)
