@@ -37,6 +37,7 @@ stop() {
   rm -rf "$work"
 }
 trap stop EXIT
+: >"$work/log"
 # The demo's own token secret, so that nothing of it stays and no home directory is needed.
 export DATA_DIR=$work/data
 

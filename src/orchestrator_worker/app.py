@@ -18,6 +18,7 @@ from orchestrator_worker.claude.anthropic_client import AnthropicClient, ModelSt
 from orchestrator_worker.claude.client import ClaudeClient
 from orchestrator_worker.claude.ledger import Ledger, LogLedger
 from orchestrator_worker.claude.metering import MeteredClient
+from orchestrator_worker.claude.negotiation import NegotiatingClient
 from orchestrator_worker.claude.retry import RetryingClient, RetryPolicy
 from orchestrator_worker.claude.tracing import TracedClient
 from orchestrator_worker.clock import unix_seconds
@@ -50,7 +51,7 @@ def create_app(settings: Settings, retry: RetryPolicy | None = None) -> FastAPI:
             upstream = await _open_upstream(settings, stack)
             claude = claude_chain(upstream, LogLedger(), retry_policy)
             resources = Resources(
-                orchestrator=Orchestrator(claude),
+                orchestrator=Orchestrator(claude, settings.run.max_workers_per_process),
                 catalog=catalog,
                 tokens=signer,
                 upstream=upstream,
@@ -65,11 +66,13 @@ def claude_chain(client: ClaudeClient, ledger: Ledger, retry: RetryPolicy) -> Cl
     """Return the client inside its wrappers, one concern each.
 
     Retry stands outermost, so that all inside it see single attempts: every attempt is metered and
-    carries its own number upstream. The breaker, the concurrency limit and the budget belong
-    between retry and metering, in this order: no slot is held while retry sleeps, and no money is
-    reserved while waiting for a slot.
+    carries its own number upstream. Negotiation stands right inside it: a call repeated without a
+    refused field is no retry and draws on no retry budget, but it is an attempt for all that count
+    them. The breaker, the concurrency limit and the budget belong between negotiation and
+    metering, in this order: no slot is held while retry sleeps, and no money is reserved while
+    waiting for a slot.
     """
-    return RetryingClient(MeteredClient(TracedClient(client), ledger), retry)
+    return RetryingClient(NegotiatingClient(MeteredClient(TracedClient(client), ledger)), retry)
 
 
 async def _open_upstream(settings: Settings, stack: AsyncExitStack) -> AnthropicClient:
@@ -103,9 +106,7 @@ async def check_models(settings: Settings) -> None:
     if settings.simulated:
         return
     teams = TeamCatalog(settings).teams.values()
-    models = {
-        member.model for team in teams for member in (team.lead, team.worker, team.synthesizer)
-    }
+    models = {model for team in teams for model in team.models}
     client = _new_client(settings, settings.claude.base_url)
     try:
         async with asyncio.timeout(MODEL_CHECK_SECONDS):

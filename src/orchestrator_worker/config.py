@@ -84,6 +84,8 @@ class ClaudeSettings(_Group):
         default=None, validation_alias="ANTHROPIC_BASE_URL", pattern=r"^https?://[^/\s]+"
     )
     """Without `/v1`. None: Anthropic's own."""
+    prompt_cache: bool = Field(default=True, validation_alias="PROMPT_CACHE")
+    """Whether a run's workers share the conversation through Claude's prompt cache."""
 
     @field_validator("api_key")
     @classmethod
@@ -135,6 +137,14 @@ class SynthesizerSettings(RoleSettings):
     effort: Effort = Field(default="low", validation_alias="SYNTHESIZER_EFFORT")
 
 
+class TierSettings(_Group):
+    """The models behind the short names that plans, teams and the settings may use."""
+
+    haiku: str = Field(default="claude-haiku-5-5", validation_alias="MODEL_HAIKU", min_length=1)
+    sonnet: str = Field(default="claude-sonnet-5-5", validation_alias="MODEL_SONNET", min_length=1)
+    opus: str = Field(default="claude-opus-5-5", validation_alias="MODEL_OPUS", min_length=1)
+
+
 class RunSettings(_Group):
     """Deadlines (seconds) and caps of one run."""
 
@@ -157,6 +167,10 @@ class RunSettings(_Group):
     max_concurrent_workers: int = Field(
         default=16, validation_alias="MAX_CONCURRENT_WORKERS", ge=1, le=1000
     )
+    max_workers_per_process: int = Field(
+        default=256, validation_alias="MAX_WORKERS_PER_PROCESS", ge=1, le=10_000
+    )
+    """Workers in flight over all runs of this process."""
 
 
 class AuthSettings(_Group):
@@ -219,6 +233,7 @@ class Settings(BaseSettings):
     lead: LeadSettings = LeadSettings()
     worker: WorkerSettings = WorkerSettings()
     synthesizer: SynthesizerSettings = SynthesizerSettings()
+    tiers: TierSettings = TierSettings()
     run: RunSettings = RunSettings()
     auth: AuthSettings = AuthSettings()
     rate_limits: RateLimitSettings = RateLimitSettings()

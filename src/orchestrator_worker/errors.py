@@ -20,6 +20,7 @@ message holds text that came from upstream, since it may quote the prompt.
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Literal
 
 
 class OrchestratorError(Exception):
@@ -136,6 +137,19 @@ class UpstreamFault(StrEnum):
     """A 4xx that a retry cannot mend."""
 
 
+Feature = Literal[
+    "eager_input_streaming",
+    "strict",
+    "effort",
+    "thinking",
+    "cache_control",
+    "output_format",
+    "pre_warm",
+]
+"""The optional parts of a call to Claude that a model or an imitating server may refuse; `pre_warm`
+is `max_tokens` 0.
+"""
+
 _RETRYABLE = {
     UpstreamFault.OVERLOADED,
     UpstreamFault.RATE_LIMITED,
@@ -201,6 +215,7 @@ class UpstreamError(OrchestratorError):
         upstream_status: int | None = None,
         upstream_type: str | None = None,
         retry_after_seconds: float | None = None,
+        refused_features: frozenset[Feature] = frozenset(),
     ) -> None:
         self.status, self.type, self.code, message = _UPSTREAM_ANSWERS.get(
             fault, (502, "server_error", "upstream_error", "The model provider's answer failed.")
@@ -210,6 +225,10 @@ class UpstreamError(OrchestratorError):
         self.upstream_status = upstream_status
         self.upstream_type = upstream_type
         self.retry_after_seconds = retry_after_seconds
+        self.refused_features = refused_features
+        """What the call carried and the server's refusal names; without it the call may succeed."""
+        self.attempts = 1
+        """How many attempts came to this, negotiated ones included."""
 
     @property
     def retryable(self) -> bool:

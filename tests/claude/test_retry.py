@@ -1,7 +1,8 @@
 """The retry loop: when it pauses, how long, and what it may spend."""
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,9 @@ from orchestrator_worker.claude.client import (
     MessageStopped,
     StreamEvent,
     TextDelta,
+    ThinkingDelta,
+    ToolInputDelta,
+    ToolUseStarted,
 )
 from orchestrator_worker.claude.ledger import Role, RunLedger
 from orchestrator_worker.claude.retry import RetryBudget, RetryingClient, RetryPolicy
@@ -27,6 +31,7 @@ class FailingClient:
     def __init__(self, failures: list[UpstreamError]) -> None:
         self.failures = failures
         self.attempts: list[int] = []
+        self.before_failing: list[StreamEvent] = []
 
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncGenerator[AsyncGenerator[StreamEvent]]:
@@ -35,6 +40,8 @@ class FailingClient:
 
     async def _events(self) -> AsyncGenerator[StreamEvent]:
         yield MessageStarted("msg", Usage())
+        for event in self.before_failing:
+            yield event
         if self.failures:
             raise self.failures.pop(0)
         yield TextDelta("hello")
@@ -93,6 +100,47 @@ async def test_what_a_retry_cannot_mend_is_not_retried(fault: UpstreamFault) -> 
     assert client.attempts == [1]
 
 
+@pytest.mark.parametrize(
+    ("left", "attempts"),
+    [
+        (ThinkingDelta(), [1, 2]),
+        (TextDelta("a"), [1]),
+        (ToolUseStarted("t", "delegate"), [1]),
+        (ToolInputDelta("{"), [1]),
+    ],
+)
+async def test_a_stream_is_retried_only_before_its_first_delta_has_left(
+    left: StreamEvent, attempts: list[int]
+) -> None:
+    client = FailingClient([overloaded()])
+    client.before_failing = [left]
+    with suppress(UpstreamError):
+        await run(client, call())
+    assert client.attempts == attempts
+
+
+async def test_no_more_than_two_retries_are_made() -> None:
+    client = FailingClient([overloaded() for _ in range(9)])
+    with pytest.raises(UpstreamError):
+        await run(client, call())
+    assert client.attempts == [1, 2, 3]
+
+
+async def test_the_numbers_go_on_after_the_attempts_that_negotiation_made() -> None:
+    error = overloaded()
+    error.attempts = 3
+    client = FailingClient([error, overloaded()])
+    await run(client, call())
+    assert client.attempts == [1, 4, 5]
+
+
+async def test_a_pre_warm_is_not_tried_again() -> None:
+    client = FailingClient([overloaded()])
+    with pytest.raises(UpstreamError):
+        await run(client, replace(call(), max_tokens=0))
+    assert client.attempts == [1]
+
+
 async def test_a_caller_that_leaves_early_ends_the_loop() -> None:
     client = FailingClient([])
     retrying = RetryingClient(client, RetryPolicy())
@@ -103,9 +151,10 @@ async def test_a_caller_that_leaves_early_ends_the_loop() -> None:
     assert client.attempts == [1]
 
 
-def test_workers_leave_a_reserve_to_lead_and_synthesizer() -> None:
+@pytest.mark.parametrize("role", ["worker", "evaluator", "reducer"])
+def test_the_others_leave_a_reserve_to_lead_and_synthesizer(role: Role) -> None:
     budget = RetryBudget(RetryPolicy(budget_floor=10))
-    assert sum(budget.spend("worker") for _ in range(20)) == 7
+    assert sum(budget.spend(role) for _ in range(20)) == 7
     assert budget.spend("lead")
     assert budget.spend("synthesizer")
     assert budget.spend("lead")

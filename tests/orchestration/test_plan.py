@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator_worker.clock import stopwatch
-from orchestrator_worker.orchestration.plan import PlanReader, Unreadable
+from orchestrator_worker.orchestration.plan import PLAN_SCHEMA, PlanReader, Unreadable
 
 PLAN: list[dict[str, Any]] = [
     {"id": "s1", "title": 'Quotes " and \\ and / and \u2028', "instructions": "🙂 é \n {[}]"},
@@ -63,6 +63,9 @@ def test_no_text_whatever_raises(text: str, size: int) -> None:
         ('{"subtasks": [{"a": "\\ud800"}]}', [Unreadable()], True),
         ('{"subtasks": [null, 3, "x", true, [1]]}', [None, 3, "x", True, [1]], True),
         ('{"subtasks": []}', [], True),
+        ('{"tasks" : [{"a": 1}]}', [{"a": 1}], True),
+        ('{"mytasks": [{"a": 1}], "tasks": [2]}', [2], True),
+        ('{"tasks"' + " " * 80 + ': [1], "subtasks": [2]}', [2], True),
         ('{"subtasks": [{"a": 1}], "more": [{"b": 2}]}', [{"a": 1}], True),
         ('{"other": {"subtasks": [1]}, "subtasks": [2]}', [2], True),
         ('{"note": "\\"subtasks\\": [1]", "x": [1], "subtasks": [2]}', [2], True),
@@ -79,6 +82,24 @@ def test_a_mistake_costs_the_entry_it_is_in(text: str, found: list[Any], closed:
         assert reader.closed is closed
 
 
+@pytest.mark.parametrize("end", ["]}", "]", ""])
+def test_reading_may_begin_inside_the_list(end: str) -> None:
+    text = json.dumps(PLAN)[1:-1] + end
+    for at in range(len(text) + 1):
+        reader = PlanReader(inside=True)
+        assert reader.feed(text[:at]) + reader.feed(text[at:]) == PLAN
+        assert reader.closed is bool(end)
+
+
+def test_the_schema_keeps_within_what_structured_output_allows() -> None:
+    entry = PLAN_SCHEMA["properties"]["subtasks"]["items"]
+    assert entry["required"] == ["id", "title", "instructions"]
+    assert len(entry["properties"]) - len(entry["required"]) <= 24
+    assert PLAN_SCHEMA["additionalProperties"] is entry["additionalProperties"] is False
+    keys = {key for field in entry["properties"].values() for key in field}
+    assert keys == {"type", "description", "items", "enum"}
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -87,13 +108,15 @@ def test_a_mistake_costs_the_entry_it_is_in(text: str, found: list[Any], closed:
         '{"subtasks": [' + '{"a":' * 300_000,
         json.dumps({"subtasks": [{"id": n} for n in range(30_000)]}),
         '{"' + "\\\\" * 500_000,
+        "{" + '"a": [],' * 125_000,
     ],
-    ids=["a long string", "deep lists", "deep objects", "many", "many escapes"],
+    ids=["a long string", "deep lists", "deep objects", "many", "many escapes", "other lists"],
 )
 def test_a_megabyte_of_anything_is_read_in_linear_time(text: str) -> None:
     began = stopwatch()
-    reader = PlanReader()
-    for at in range(0, len(text), 5):
-        reader.feed(text[at : at + 5])
+    for size in (5, len(text)):
+        reader = PlanReader()
+        for at in range(0, len(text), size):
+            reader.feed(text[at : at + size])
     # Quadratic reading would take minutes.
     assert stopwatch() - began < 20

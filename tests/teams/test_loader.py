@@ -76,8 +76,11 @@ MISTAKES: dict[str, tuple[dict[str, str], str]] = {
     "an unknown route": ({"team_toml": "route = 'maybe'"}, r"team\.toml: route"),
     "not TOML": ({"team_toml": "= ="}, r"team\.toml: is not TOML"),
     "a bad id": ({"team_toml": "model_id = 'a b'"}, r"team\.toml: model_id"),
-    "a misspelt file": ({"leed_md": "x"}, r"leed\.md: is not one of lead\.md"),
-    "a missing section": ({"worker_md": "role only"}, r"worker\.md: section 'turn' is missing"),
+    "a misspelt file": ({"leed_md": "x"}, r"leed\.md: is not one of evaluator\.md"),
+    "an empty section": (
+        {"worker_md": "role\n<!-- turn -->\n"},
+        r"worker\.md: section 'turn' is empty",
+    ),
     "an empty system prompt": ({"worker_md": "<!-- turn -->\n{{instructions}}"}, r"'system'"),
     "a missing placeholder": (
         {"worker_md": "role\n<!-- turn -->\nDo it."},

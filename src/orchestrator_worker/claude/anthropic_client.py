@@ -16,11 +16,18 @@ from typing import Any, Literal
 import aiohttp
 import anthropic
 import httpx2
-import orjson
 
 from orchestrator_worker.claude.capabilities import capabilities_of
 from orchestrator_worker.claude.client import Call, StreamEvent
-from orchestrator_worker.claude.wire import StreamDecoder, data_lines, encode, upstream_error
+from orchestrator_worker.claude.refusal import read_refusal
+from orchestrator_worker.claude.wire import (
+    StreamDecoder,
+    data_lines,
+    encode,
+    features_of,
+    unstreamed_events,
+    upstream_error,
+)
 from orchestrator_worker.clock import loop_time, utc_now
 from orchestrator_worker.errors import UpstreamError, UpstreamFault
 
@@ -30,7 +37,8 @@ END_OF_BODY_SECONDS = 0.05
 KEEPALIVE_SECONDS = 60.0
 """The SDK's 5 s would close idle sockets between two runs and pay a TLS handshake per worker."""
 MAX_CONNECTIONS = 1000
-MAX_ERROR_BODY_BYTES = 64 * 1024
+MAX_UNSTREAMED_BYTES = 64 * 1024
+"""Of an error or a pre-warm's answer; both are short."""
 
 # aiohttp's own errors pass its httpx2 adapter where that has no equivalent (a malformed status
 # line, say).
@@ -79,11 +87,13 @@ class AnthropicClient:
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncGenerator[AsyncIterator[StreamEvent]]:
         """See `ClaudeClient.stream`; cancelling closes the connection instead of draining it."""
+        streamed = call.max_tokens > 0
+        accepts = {} if streamed else {"accept": "application/json"}
         request = self._http.build_request(
             "POST",
             self._url,
             content=encode(call, capabilities_of(call.model)),
-            headers={**self._headers, **call.headers},
+            headers={**self._headers, **accepts, **call.headers},
         )
         try:
             async with asyncio.timeout(call.idle_seconds):
@@ -94,8 +104,9 @@ class AnthropicClient:
             raise UpstreamError(UpstreamFault.CONNECTION) from error
         try:
             if response.status_code != 200:
-                raise await _status_error(response)
-            yield _events(response, call.idle_seconds)
+                raise await _status_error(response, call)
+            read = _events if streamed else _unstreamed_events
+            yield read(response, call.idle_seconds)
         finally:
             await response.aclose()
 
@@ -151,6 +162,22 @@ async def _events(response: httpx2.Response, idle_seconds: float) -> AsyncIterat
     raise UpstreamError(UpstreamFault.TRUNCATED)
 
 
+async def _unstreamed_events(
+    response: httpx2.Response, idle_seconds: float
+) -> AsyncIterator[StreamEvent]:
+    for event in unstreamed_events(await _short_body(response, idle_seconds)):
+        yield event
+
+
+async def _short_body(response: httpx2.Response, idle_seconds: float) -> bytes:
+    body = b""
+    async for chunk in _Body(response.aiter_bytes(), idle_seconds).chunks():
+        body += chunk
+        if len(body) > MAX_UNSTREAMED_BYTES:
+            break
+    return body
+
+
 class _Body:
     """A response's body, and how long it has been waited for in vain.
 
@@ -195,32 +222,20 @@ class _Body:
                     pass
 
 
-async def _status_error(response: httpx2.Response) -> UpstreamError:
-    body = b""
+async def _status_error(response: httpx2.Response, call: Call) -> UpstreamError:
     try:
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > MAX_ERROR_BODY_BYTES:
-                break
-    except _TRANSPORT_ERRORS:
-        # The status alone decides then; a body that breaks off adds nothing.
+        body = await _short_body(response, call.idle_seconds)
+    except UpstreamError:
+        # The status alone decides then; a body that breaks off or never comes adds nothing.
         body = b""
-    error_type, error_code = _error_fields(body)
+    refusal = read_refusal(response.status_code, body)
     return upstream_error(
         response.status_code,
-        error_type,
-        error_code=error_code,
+        refusal.error_type,
+        error_code=refusal.error_code,
         retry_after_seconds=retry_after_seconds(response.headers.get("retry-after")),
+        refused_features=refusal.features & features_of(call, capabilities_of(call.model)),
     )
-
-
-def _error_fields(body: bytes) -> tuple[str | None, str | None]:
-    try:
-        error: Any = orjson.loads(body)["error"]
-        details: Any = error.get("details") or {}
-        return error.get("type"), details.get("error_code")
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-        return None, None  # a proxy's HTML page, say
 
 
 def retry_after_seconds(header: str | None) -> float | None:

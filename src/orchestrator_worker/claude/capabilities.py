@@ -6,7 +6,7 @@ get the plainest request.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator_worker.claude.client import Effort
@@ -23,6 +23,10 @@ class Capabilities:
     adaptive_thinking: bool = False
     without_thinking: Mapping[str, Any] | None = None
     """What to send so that it writes at once. None: nothing needs to be, or can be, sent."""
+    min_cached_tokens: int | None = None
+    """The shortest prefix the prompt cache takes; a shorter one is silently not cached. None: this
+    model is never asked to cache.
+    """
     eager_input_streaming: bool = True
 
     def thinking(self, effort: Effort | None) -> Mapping[str, Any] | None:
@@ -38,18 +42,24 @@ class Capabilities:
 
 _DISABLED = {"type": "disabled"}
 _LARGE = 128_000
+_ALWAYS_THINKS = Capabilities(_LARGE, effort=True, adaptive_thinking=True, min_cached_tokens=512)
+_SINCE_4_6 = Capabilities(_LARGE, effort=True, adaptive_thinking=True)
 
 # First match wins, so longer prefixes stand first.
 _BY_PREFIX: tuple[tuple[str, Capabilities], ...] = (
-    ("claude-fable-5", Capabilities(_LARGE, effort=True, adaptive_thinking=True)),
-    ("claude-opus-5-5", Capabilities(_LARGE, effort=True, adaptive_thinking=True)),
-    ("claude-sonnet-5-5", Capabilities(_LARGE, True, True, {"type": "between_tools"})),
-    ("claude-haiku-5-5", Capabilities(_LARGE, True, True, _DISABLED)),
-    ("claude-opus-5", Capabilities(_LARGE, True, True, _DISABLED)),
-    ("claude-sonnet-5", Capabilities(_LARGE, True, True, _DISABLED)),
-    ("claude-opus-4-5", Capabilities(effort=True)),
-    ("claude-opus-4", Capabilities(_LARGE, effort=True, adaptive_thinking=True)),
-    ("claude-sonnet-4-6", Capabilities(_LARGE, effort=True, adaptive_thinking=True)),
+    ("claude-fable-5", _ALWAYS_THINKS),
+    ("claude-opus-5-5", _ALWAYS_THINKS),
+    ("claude-sonnet-5-5", Capabilities(_LARGE, True, True, {"type": "between_tools"}, 512)),
+    ("claude-haiku-5-5", Capabilities(_LARGE, True, True, _DISABLED, 512)),
+    ("claude-opus-5", Capabilities(_LARGE, True, True, _DISABLED, 512)),
+    ("claude-sonnet-5", Capabilities(_LARGE, True, True, _DISABLED, 1024)),
+    ("claude-opus-4-8", replace(_SINCE_4_6, min_cached_tokens=1024)),
+    ("claude-opus-4-7", replace(_SINCE_4_6, min_cached_tokens=2048)),
+    ("claude-opus-4-6", replace(_SINCE_4_6, min_cached_tokens=4096)),
+    ("claude-sonnet-4-6", replace(_SINCE_4_6, min_cached_tokens=1024)),
+    ("claude-opus-4-5", Capabilities(effort=True, min_cached_tokens=4096)),
+    ("claude-sonnet-4-5", Capabilities(min_cached_tokens=1024)),
+    ("claude-haiku-4-5", Capabilities(min_cached_tokens=4096)),
     ("claude-", Capabilities()),
 )
 

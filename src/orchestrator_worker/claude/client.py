@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 
 from orchestrator_worker.claude.ledger import Ledger, Role
 from orchestrator_worker.claude.usage import Usage
+from orchestrator_worker.errors import Feature
 
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
 
@@ -34,6 +35,8 @@ class Tool:
     name: str
     description: str
     input_schema: Mapping[str, Any]
+    strict: bool = False
+    """Asks the server to hold the input to the schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,10 @@ class CallOrigin:
     role: Role
     subtask_id: str | None = None
     subtask_title: str | None = None
+    purpose: str | None = None
+    """Why the call was made when it is not its role's ordinary one ("repair", "warm-up"); never
+    text of a prompt.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,9 @@ class Call:
 
     model: str
     max_tokens: int
+    """0 is a pre-warm: it writes the cache and nothing else, so only `MessageStarted` and
+    `MessageStopped` come. The API takes no `output_schema` with it.
+    """
     messages: tuple[Message, ...]
     origin: CallOrigin
     ledger: Ledger
@@ -69,6 +79,13 @@ class Call:
     """How much the model deliberates: high and above think before they write. None: the model's own
     default.
     """
+    shared_prefix: bool = False
+    """Other calls begin with the same blocks, up to the last block of the last message (with
+    `max_tokens` 0: that block included), so the cache breakpoint goes there. A model that caches
+    nothing gets none.
+    """
+    without: frozenset[Feature] = frozenset()
+    """What the server is known to refuse, and what is therefore left out."""
     attempt: int = 1
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
 

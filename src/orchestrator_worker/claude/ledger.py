@@ -16,7 +16,7 @@ from orchestrator_worker.claude.pricing import cost_usd
 from orchestrator_worker.claude.usage import Usage
 from orchestrator_worker.errors import UpstreamFault
 
-Role = Literal["lead", "worker", "synthesizer"]
+Role = Literal["lead", "worker", "evaluator", "reducer", "synthesizer"]
 AttemptOutcome = Literal["succeeded", "failed", "cancelled"]
 
 
@@ -31,6 +31,8 @@ class AttemptRecord:
     model: str
     subtask_id: str | None
     subtask_title: str | None
+    purpose: str | None
+    """See `CallOrigin.purpose`."""
     attempt: int
     """From 1."""
     outcome: AttemptOutcome
@@ -108,6 +110,7 @@ class LogLedger:
             role=attempt.role,
             model=attempt.model,
             subtask_id=attempt.subtask_id,
+            purpose=attempt.purpose,
             attempt=attempt.attempt,
             outcome=attempt.outcome,
             reason=attempt.reason,

@@ -91,6 +91,7 @@ class _Meter:
             model=self._call.model,
             subtask_id=origin.subtask_id,
             subtask_title=origin.subtask_title,
+            purpose=origin.purpose,
             attempt=self._call.attempt,
             outcome=self._outcome,
             reason=self._reason,

@@ -34,6 +34,7 @@ def _cost_usd(model: str, usage: Usage, _day: date) -> Decimal | None:
                 input_tokens=usage.total_input_tokens,
                 output_tokens=usage.output_tokens,
                 cache_read_tokens=usage.cache_read_input_tokens,
+                # Unsplit, so priced as 5-minute writes: no call of ours asks for the longer kind.
                 cache_write_tokens=usage.cache_creation_input_tokens,
             ),
             model,

@@ -44,7 +44,7 @@ class RetryPolicy:
 class RetryBudget:
     """How many retries a process may still spend.
 
-    Each call earns a fraction, each retry costs one. Workers leave a reserve to leads and
+    Each call earns a fraction, each retry costs one. The others leave a reserve to leads and
     synthesizers: losing one of those loses the whole answer.
     """
 
@@ -61,7 +61,8 @@ class RetryBudget:
 
     def spend(self, role: Role) -> bool:
         """Take one retry if there is one for this role; False leaves the budget as it was."""
-        reserve = self._most * self.RESERVED_FRACTION if role == "worker" else 0.0
+        first = role in ("lead", "synthesizer")
+        reserve = 0.0 if first else self._most * self.RESERVED_FRACTION
         if self._left - 1.0 < reserve:
             return False
         self._left -= 1.0
@@ -103,7 +104,7 @@ class RetryingClient:
         )
         async for attempt in retrying:
             with attempt:
-                numbered = replace(call, attempt=attempt.retry_state.attempt_number)
+                numbered = replace(call, attempt=progress.attempts + 1)
                 async with self._inner.stream(numbered) as events:
                     async for event in events:
                         progress.saw(event)
@@ -113,6 +114,9 @@ class RetryingClient:
         error = state.outcome.exception() if state.outcome else None
         if not isinstance(error, UpstreamError) or not error.retryable or progress.committed:
             return False
+        if call.max_tokens == 0:
+            return False  # a cache warmed after a pause is too late, and not worth the budget
+        progress.attempts += error.attempts
         asked = error.retry_after_seconds
         progress.pause_seconds = self._jitter(state) if asked is None else asked
         if loop_time() + progress.pause_seconds >= call.deadline:
@@ -131,6 +135,8 @@ class _Progress:
         self.committed = False
         """True once something has left that a second attempt would contradict."""
         self.pause_seconds = 0.0
+        self.attempts = 0
+        """Made so far, negotiated ones included."""
 
     def saw(self, event: StreamEvent) -> None:
         if not isinstance(event, MessageStarted | ThinkingDelta):

@@ -21,9 +21,12 @@ class TracedClient:
 
 
 def _headers(call: Call) -> dict[str, str]:
-    return {
+    headers = {
         "x-request-id": call.origin.request_id,
         "x-orchestrator-run-id": call.origin.run_id,
         "x-orchestrator-role": call.origin.role,
         "x-orchestrator-attempt": str(call.attempt),
     }
+    if call.origin.purpose is not None:
+        headers["x-orchestrator-purpose"] = call.origin.purpose
+    return headers

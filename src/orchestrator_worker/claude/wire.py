@@ -24,7 +24,7 @@ from orchestrator_worker.claude.client import (
     ToolUseStarted,
 )
 from orchestrator_worker.claude.usage import Usage
-from orchestrator_worker.errors import UpstreamError, UpstreamFault
+from orchestrator_worker.errors import Feature, UpstreamError, UpstreamFault
 
 MAX_LINE_BYTES = 32 * 1024**2
 """No event of the API comes near; a line without end must not fill the memory."""
@@ -32,26 +32,57 @@ MAX_LINE_BYTES = 32 * 1024**2
 
 def encode(call: Call, capabilities: Capabilities) -> bytes:
     """Return the request body: what `call` asks, in the fields its model accepts."""
+    carried = features_of(call, capabilities)
     body: dict[str, Any] = {
         "model": call.model,
         "max_tokens": min(call.max_tokens, capabilities.max_output_tokens),
-        "stream": True,
         "messages": [_message(message) for message in call.messages],
     }
+    if call.max_tokens:  # a pre-warm is refused as a stream
+        body["stream"] = True
     if call.system:
         body["system"] = [_text(text) for text in call.system]
     if call.tools:
-        body["tools"] = [_tool(tool, capabilities) for tool in call.tools]
+        body["tools"] = [_tool(tool, carried) for tool in call.tools]
         # One plan is wanted, not two beside each other.
         body["tool_choice"] = {"type": "auto", "disable_parallel_tool_use": True}
-    if output_config := _output_config(call, capabilities):
+    if output_config := _output_config(call, carried):
         body["output_config"] = output_config
-    if thinking := capabilities.thinking(call.effort):
-        body["thinking"] = thinking
+    if "thinking" in carried:
+        body["thinking"] = capabilities.thinking(call.effort)
+    if "cache_control" in carried:
+        _mark_shared_prefix(body)
     return orjson.dumps(body)
 
 
-def _text(text: str) -> dict[str, str]:
+def features_of(call: Call, capabilities: Capabilities) -> frozenset[Feature]:
+    """Return which optional parts the request for `call` carries: what is asked, what its model
+    takes and what the server is not known to refuse.
+    """
+    asked: tuple[tuple[Feature, bool], ...] = (
+        ("eager_input_streaming", bool(call.tools) and capabilities.eager_input_streaming),
+        ("strict", any(tool.strict for tool in call.tools)),
+        ("effort", call.effort is not None and capabilities.effort),
+        ("thinking", capabilities.thinking(call.effort) is not None),
+        ("cache_control", call.shared_prefix and capabilities.min_cached_tokens is not None),
+        ("output_format", call.output_schema is not None and call.max_tokens > 0),
+        ("pre_warm", call.max_tokens == 0),
+    )
+    return frozenset(feature for feature, wanted in asked if wanted and feature not in call.without)
+
+
+def _mark_shared_prefix(body: dict[str, Any]) -> None:
+    blocks = [block for message in body["messages"] for block in message["content"]]
+    if body["max_tokens"]:
+        del blocks[-1:]  # the call's own
+    # The API reads tools, then system, then messages: the last of these that there is ends it.
+    for part in (blocks, body.get("system"), body.get("tools")):
+        if part:
+            part[-1]["cache_control"] = {"type": "ephemeral"}
+            return
+
+
+def _text(text: str) -> dict[str, Any]:
     return {"type": "text", "text": text}
 
 
@@ -59,22 +90,24 @@ def _message(message: Message) -> dict[str, Any]:
     return {"role": message.role, "content": [_text(text) for text in message.content]}
 
 
-def _tool(tool: Tool, capabilities: Capabilities) -> dict[str, Any]:
+def _tool(tool: Tool, carried: frozenset[Feature]) -> dict[str, Any]:
     encoded: dict[str, Any] = {
         "name": tool.name,
         "description": tool.description,
         "input_schema": tool.input_schema,
     }
-    if capabilities.eager_input_streaming:
+    if "eager_input_streaming" in carried:
         encoded["eager_input_streaming"] = True
+    if tool.strict and "strict" in carried:
+        encoded["strict"] = True
     return encoded
 
 
-def _output_config(call: Call, capabilities: Capabilities) -> dict[str, Any]:
+def _output_config(call: Call, carried: frozenset[Feature]) -> dict[str, Any]:
     config: dict[str, Any] = {}
-    if call.effort is not None and capabilities.effort:
+    if "effort" in carried:
         config["effort"] = call.effort
-    if call.output_schema is not None:
+    if "output_format" in carried:
         config["format"] = {"type": "json_schema", "schema": call.output_schema}
     return config
 
@@ -100,6 +133,21 @@ async def data_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             size += len(rest)
         if size > MAX_LINE_BYTES:
             raise UpstreamError(UpstreamFault.MALFORMED)
+
+
+def unstreamed_events(payload: bytes) -> tuple[MessageStarted, MessageStopped]:
+    """Return the events of a message that came whole; for pre-warms, whose content is empty.
+
+    Raises:
+        UpstreamError: it is not the Messages API.
+    """
+    try:
+        message = orjson.loads(payload)
+        usage = Usage().updated(message["usage"])
+        started = MessageStarted(str(message.get("id", "")), usage)
+        return started, MessageStopped(str(message["stop_reason"]), usage)
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise UpstreamError(UpstreamFault.MALFORMED) from error
 
 
 class StreamDecoder:
@@ -199,6 +247,7 @@ def upstream_error(
     *,
     error_code: str | None = None,
     retry_after_seconds: float | None = None,
+    refused_features: frozenset[Feature] = frozenset(),
 ) -> UpstreamError:
     """Return the error for an answer's status and `error.type`; inside a stream (status 200) only
     the type speaks.
@@ -208,6 +257,7 @@ def upstream_error(
         upstream_status=status,
         upstream_type=error_type,
         retry_after_seconds=retry_after_seconds,
+        refused_features=refused_features,
     )
 
 

@@ -1,11 +1,13 @@
 """What the caller said, as every agent of a run receives it."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from orchestrator_worker.claude.client import Message
+from orchestrator_worker.claude.tokens import estimate_tokens
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Conversation:
     """The caller's instructions and history; starts and ends with a user turn."""
 
@@ -21,6 +23,16 @@ class Conversation:
         """
         *history, last = self.messages
         return (*history, Message("user", (*last.content, text)))
+
+    def system_after(self, *own: str) -> tuple[str, ...]:
+        """Return a role's own prompt, if it has one, followed by the caller's instructions."""
+        return tuple(text for text in (*own, *self.system) if text)
+
+    @cached_property
+    def estimated_tokens(self) -> int:
+        """About how many tokens all of it is."""
+        texts = (text for message in self.messages for text in message.content)
+        return sum(map(estimate_tokens, (*self.system, *texts)))
 
     @property
     def last_request(self) -> str:

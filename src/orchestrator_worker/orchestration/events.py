@@ -70,6 +70,16 @@ class WorkerStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerEscalated:
+    """A subtask is tried once more, on a stronger model."""
+
+    subtask: Subtask
+    reason: str
+    """Why the first try is of no use."""
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerFinished:
     """A subtask has come to its end, good or bad."""
 
@@ -78,6 +88,36 @@ class WorkerFinished:
     """Subtasks that have ended so far, this one included."""
     planned: int | None
     """Subtasks in all; None while the plan is still being written."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultScored:
+    """The evaluator has judged a result."""
+
+    subtask: Subtask
+    score: int
+    """From 0 to 10."""
+    reason: str
+    redone: bool
+    """Whether the subtask is done once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundReviewed:
+    """The lead has looked at the results."""
+
+    round: int
+    """From 2: the first round is the plan itself."""
+    added: tuple[Subtask, ...]
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReductionStarted:
+    """The results are too long to be read at once and are shortened first."""
+
+    reducers: int
+    estimated_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +144,11 @@ Event = (
     | PlanRepaired
     | PlanClosed
     | WorkerStarted
+    | WorkerEscalated
     | WorkerFinished
+    | ResultScored
+    | RoundReviewed
+    | ReductionStarted
     | SynthesisStarted
     | RunFinished
 )

@@ -1,14 +1,14 @@
-"""The lead's turn: its text is the answer, its plan goes to the gate, and the first of the two to
+"""The lead's turns: its text is the answer, its plan goes to the gate, and the first of the two to
 come decides.
 
-Owns the lead's call and the reading of its stream. `Planning` carries each subtask from the stream
-through the gate to the scheduler the moment it closes.
+Owns the lead's calls and the reading of their streams, the first and those in which it is asked
+again: for the rest of a cut plan, for another plan after a useless one, for a look at the results.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-import structlog
+import orjson
 
 from orchestrator_worker.claude.client import (
     Call,
@@ -23,98 +23,26 @@ from orchestrator_worker.claude.client import (
 )
 from orchestrator_worker.errors import UpstreamError
 from orchestrator_worker.orchestration.deadlines import CoordinationClock
-from orchestrator_worker.orchestration.events import (
-    AnswerDelta,
-    LeadStarted,
-    PlanClosed,
-    PlanRepaired,
-    RouteDecided,
-    SubtaskPlanned,
-)
-from orchestrator_worker.orchestration.gate import Gate, Repair
-from orchestrator_worker.orchestration.plan import PLAN_SCHEMA, PlanReader, Subtask
+from orchestrator_worker.orchestration.events import AnswerDelta, LeadStarted, RouteDecided
+from orchestrator_worker.orchestration.plan import PLAN_SCHEMA
+from orchestrator_worker.orchestration.planning import Planning
+from orchestrator_worker.orchestration.results import Result, as_data, found_and_missing
 from orchestrator_worker.orchestration.run import Run
-from orchestrator_worker.orchestration.scheduler import Scheduler
-from orchestrator_worker.orchestration.worker import Workers
-from orchestrator_worker.teams.team import Route
-
-_log = structlog.stdlib.get_logger(__name__)
+from orchestrator_worker.teams.prompts import Template
+from orchestrator_worker.teams.team import PlanForm, Route
 
 DELEGATE = "delegate"
 MIN_TOKENS_TO_DELEGATE = 1024
 """A caller's cap below this leaves no room for a plan: the lead answers alone, within exactly that
 cap.
 """
-SHORT_TITLE_CHARS = 60
 WHOLE_PLAN = frozenset({"tool_use", "end_turn", "stop_sequence"})
 """Stop reasons after which the lead has written all of its plan."""
+REASON_CHARS = 500
+"""How much is kept of what the lead says when it reviews."""
 
-
-class Planning:
-    """The plan of one run while it is being written."""
-
-    def __init__(self, run: Run, scheduler: Scheduler, workers: Workers) -> None:
-        caps = run.request.team.caps
-        self._run = run
-        self._scheduler = scheduler
-        self._workers = workers
-        self._reader = PlanReader()
-        self._gate = Gate(min(caps.max_subtasks, caps.max_workers))
-
-    async def feed(self, text: str) -> None:
-        """Take a piece of the plan's JSON and start what it completes."""
-        for raw in self._reader.feed(text):
-            subtask = self._gate.admit(raw)
-            await self._report_repairs()
-            if subtask is not None:
-                await self._start(subtask)
-
-    @property
-    def begun(self) -> bool:
-        """True once a subtask has been admitted."""
-        return bool(self._scheduler.subtasks)
-
-    async def close(self, *, cut: bool) -> None:
-        """The lead has written its last word; a plan without a usable subtask becomes the caller's
-        own request.
-        """
-        if cut or not self._reader.closed:
-            await self._repaired(Repair(None, "the plan broke off; what was read of it stands"))
-            self._omit("the rest of the plan, which broke off")
-        if self._gate.dropped:
-            self._omit(_dropped_in_words(self._gate.dropped))
-        if not self.begun:
-            await self._repaired(Repair(None, "no usable subtask; the request itself is one"))
-            await self._start(self._whole_request())
-        self._workers.planned = len(self._scheduler.subtasks)
-        await self._run.emit(PlanClosed(self._scheduler.subtasks))
-        if len(self._scheduler.subtasks) == 1:
-            await self._workers.give_voice(self._scheduler.subtasks[0])
-
-    def _omit(self, what: str) -> None:
-        if self.begun:  # else the whole request is worked on after all
-            self._run.omissions.append(what)
-
-    def _whole_request(self) -> Subtask:
-        text = self._run.request.conversation.last_request
-        return Subtask("s1", " ".join(text[:SHORT_TITLE_CHARS].split()), text)
-
-    async def _start(self, subtask: Subtask) -> None:
-        self._scheduler.add(subtask)
-        await self._run.emit(SubtaskPlanned(len(self._scheduler.subtasks), subtask))
-
-    async def _report_repairs(self) -> None:
-        for repair in self._gate.take_repairs():
-            await self._repaired(repair)
-
-    async def _repaired(self, repair: Repair) -> None:
-        _log.info("plan_repaired", subtask_id=repair.subtask_id, reason=repair.reason)
-        await self._run.emit(PlanRepaired(repair))
-
-
-def _dropped_in_words(count: int) -> str:
-    parts, were = ("part", "was") if count == 1 else ("parts", "were")
-    return f"{count} planned {parts} that {were} dropped"
+Form = Literal["none", "tool", "schema", "text"]
+"""How the lead may plan: not at all, by the tool, as structured output, in its text."""
 
 
 @dataclass(slots=True)
@@ -123,11 +51,15 @@ class LeadTurn:
     interrupts.
     """
 
+    aloud: bool = True
+    """Whether its text is the answer, or only a remark."""
     answering: bool = False
     """Text has gone to the caller."""
     delegated: bool = False
     planning: bool = False
     """The tool call that is being written is the plan; a second one would not be."""
+    remark: str = ""
+    """The start of its text, where that is not the answer."""
     stop_reason: str | None = None
     """None: the turn did not end by itself."""
     failure: UpstreamError | None = None
@@ -136,50 +68,113 @@ class LeadTurn:
 class LeadAgent:
     """Puts the request to the lead."""
 
-    def __init__(self, claude: ClaudeClient, run: Run, clock: CoordinationClock) -> None:
+    def __init__(
+        self, claude: ClaudeClient, run: Run, clock: CoordinationClock, planning: Planning
+    ) -> None:
         self._claude = claude
         self._run = run
         self._clock = clock
+        self._planning = planning
         cap = run.request.max_tokens
         self._brief = cap is not None and cap < MIN_TOKENS_TO_DELEGATE
-        self._route: Route = "never" if self._brief else run.request.team.route
+        team = run.request.team
+        # A plan that the team has listed costs the lead nothing.
+        alone = self._brief and team.route != "fixed"
+        self.route: Route = "never" if alone else team.route
+        self._form = _form(self.route, team.plan_form)
 
-    async def consult(self, turn: LeadTurn, planning: Planning) -> None:
+    async def consult(self, turn: LeadTurn) -> None:
         """Read the lead's turn to its end, answering or planning as it goes; its failure is noted,
         not raised.
         """
+        await self._read(turn, self._call())
+        lost = turn.failure is not None and not self._planning.begun
+        if turn.delegated and turn.stop_reason != "refusal" and not lost:
+            await self._planning.close(cut=await self._still_cut(turn))
+
+    async def review(self, results: tuple[Result, ...]) -> LeadTurn:
+        """Show the lead the results; what it adds to the plan starts at once."""
+        found, missing = found_and_missing(results)
+        gaps = "\n\n".join([as_data(missing), *self._run.omissions]).strip()
+        review = self._run.request.team.lead.review
+        return await self._ask_again(review, "review", results=as_data(found), gaps=gaps)
+
+    async def _still_cut(self, turn: LeadTurn) -> bool:
+        """Ask once for what the plan lacks; returns whether it lacks something even then."""
+        planning, lead = self._planning, self._run.request.team.lead
+        if not planning.begun:
+            reasons = "\n".join(planning.reasons) or "No complete subtask was found in it."
+            again = await self._ask_again(lead.repair, "repair", reasons=reasons)
+            return planning.begun and not self._finished(again)
+        if self._finished(turn):
+            return False
+        known = [
+            {"id": it.id, "title": it.title, "depends_on": it.depends_on}
+            for it in planning.subtasks
+        ]
+        told = orjson.dumps(known).decode()
+        rest = await self._ask_again(lead.rest, "rest of plan", subtasks=told)
+        nothing_missing = rest.stop_reason in WHOLE_PLAN and not rest.delegated
+        return not nothing_missing and not self._finished(rest)
+
+    def _finished(self, turn: LeadTurn) -> bool:
+        """Whether a plan's end has been read, or lies where nobody needs to read."""
+        whole = self._planning.whole and turn.stop_reason in WHOLE_PLAN
+        return whole or self._planning.overrun
+
+    async def _ask_again(self, template: Template, purpose: str, **values: str) -> LeadTurn:
+        names = {**self._names(), **values}
+        turn = LeadTurn(aloud=False)
+        self._planning.read_anew()
+        await self._read(turn, self._call(template.fill(names), purpose))
+        return turn
+
+    async def _read(self, turn: LeadTurn, call: Call) -> None:
         try:
-            async with self._claude.stream(self._call()) as events:
+            async with self._claude.stream(call) as events:
                 async for event in events:
-                    await self._take(event, turn, planning)
+                    await self._take(event, turn)
+                    if self._planning.overrun:
+                        return
         except UpstreamError as error:
             turn.failure = error
-        if turn.stop_reason == "refusal":
-            return
-        if turn.delegated and (turn.failure is None or planning.begun):
-            await planning.close(cut=turn.stop_reason not in WHOLE_PLAN)
+        if self._form in {"text", "schema"} and (rest := self._planning.rest_of_text()):
+            await self._say(turn, rest)
 
-    async def _take(self, event: StreamEvent, turn: LeadTurn, planning: Planning) -> None:
+    async def _take(self, event: StreamEvent, turn: LeadTurn) -> None:
         match event:
-            case TextDelta(text) if self._route == "always":
-                await self._delegate(turn)
-                await planning.feed(text)
+            case TextDelta(text) if self._form in {"text", "schema"}:
+                await self._sift(turn, text)
             case TextDelta(text) if not turn.delegated:
-                await self._answer(turn, text)
+                await self._say(turn, text)
             case ToolUseStarted(name=name):
                 turn.planning = name == DELEGATE and not turn.delegated
                 if turn.planning:
                     await self._delegate(turn)
             case ToolInputDelta(partial_json) if turn.planning:
-                await planning.feed(partial_json)
-            case MessageStarted():
+                await self._planning.feed(partial_json)
+            case MessageStarted() if turn.aloud:
                 await self._run.emit(LeadStarted())
             case MessageStopped():
                 turn.stop_reason = event.stop_reason
             case _:
                 pass  # thinking; text after the plan, which nobody waits for
 
-    async def _answer(self, turn: LeadTurn, text: str) -> None:
+    async def _sift(self, turn: LeadTurn, text: str) -> None:
+        """Tell the plan from the prose around it; a lead that must delegate has no prose to say."""
+        prose, entries, begun = self._planning.sift(text)
+        if begun or (self.route == "always" and turn.aloud):
+            await self._delegate(turn)
+        await self._say(turn, prose)
+        for raw in entries:
+            await self._planning.take(raw)
+
+    async def _say(self, turn: LeadTurn, text: str) -> None:
+        if not text or turn.delegated:
+            return
+        if not turn.aloud:
+            turn.remark = (turn.remark + text)[:REASON_CHARS]
+            return
         if not turn.answering:
             turn.answering = True
             self._clock.answer_began()
@@ -190,40 +185,67 @@ class LeadAgent:
         if turn.delegated:
             return
         turn.delegated = True
+        if not turn.aloud:
+            return
         self._clock.delegation_began()
         await self._run.emit(RouteDecided("delegated"))
+        await self._planning.opened()
         if turn.answering:
             await self._run.emit(AnswerDelta("\n\n"))
 
-    def _call(self) -> Call:
+    def _call(self, more: str | None = None, purpose: str | None = None) -> Call:
         request = self._run.request
         lead, conversation = request.team.lead, request.conversation
-        own: tuple[str, ...] = ()
-        names = self._names()
-        if self._route == "auto":
-            own = (lead.system.fill(names),)
-        elif self._route == "always":
-            own = (lead.plan.fill(names),)
+        first = more is None
         return Call(
             model=lead.model,
-            max_tokens=request.max_tokens or lead.max_tokens,
+            max_tokens=(request.max_tokens if first else None) or lead.max_tokens,
             effort="low" if self._brief else lead.effort,  # thinking would eat the caller's cap
-            system=(*own, *conversation.system),
-            messages=conversation.messages,
-            tools=(self._delegate_tool(names),) if self._route == "auto" else (),
-            output_schema=PLAN_SCHEMA if self._route == "always" else None,
-            origin=self._run.origin("lead"),
+            system=conversation.system_after(self._prompt()),
+            messages=conversation.messages if more is None else conversation.with_turn(more),
+            tools=(self._delegate_tool(),) if self._form == "tool" else (),
+            output_schema=PLAN_SCHEMA if self._form == "schema" else None,
+            origin=self._run.origin("lead", purpose=purpose),
             ledger=self._run.ledger,
             idle_seconds=request.team.deadlines.idle_seconds,
             deadline=self._clock.deadline,
         )
 
-    def _delegate_tool(self, names: Mapping[str, str]) -> Tool:
-        description = self._run.request.team.lead.delegate.fill(names)
+    def _prompt(self) -> str:
+        """Return the lead's own prompt: what it is for, and what its team can do."""
+        if self._form == "none":
+            return ""
+        team = self._run.request.team
+        lead = team.lead
+        parts = [lead.plan if self.route == "always" else lead.system]
+        if self._form == "text" and self.route != "always":
+            parts.append(lead.text_plan)
+        parts.append(lead.level)
+        if team.types:
+            parts.append(lead.types)
+        if len(team.tiers) > 1:
+            parts.append(lead.tiers)
+        names = self._names()
+        return "\n\n".join(part.fill(names) for part in parts)
+
+    def _delegate_tool(self) -> Tool:
+        description = self._run.request.team.lead.delegate.fill(self._names())
         return Tool(DELEGATE, description, PLAN_SCHEMA)
 
     def _names(self) -> dict[str, str]:
+        team = self._run.request.team
         return {
             "delegate": DELEGATE,
-            "max_subtasks": str(self._run.request.team.caps.max_subtasks),
+            "item": "{{item}}",
+            "max_subtasks": str(team.caps.max_subtasks),
+            "tiers": ", ".join(tier.name for tier in team.tiers),
+            "types": "\n".join(f"- {name}: {it.description}" for name, it in team.types.items()),
         }
+
+
+def _form(route: Route, plan_form: PlanForm) -> Form:
+    if route == "never":
+        return "none"
+    if plan_form == "text":
+        return "text"
+    return "schema" if route == "always" else "tool"

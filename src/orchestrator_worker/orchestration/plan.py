@@ -1,13 +1,14 @@
 """The plan's form, and its reading while it is still being written.
 
 `PLAN_SCHEMA` is constant, so that the upstream compiles it once and caches stay warm; every limit
-is the gate's. `PlanReader` hands out each subtask the moment its closing brace arrives.
+and every list of names is the gate's. `PlanReader` hands out each entry the moment its closing
+brace arrives; `text_plan.py` finds a plan in prose and reads it with the same reader.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -15,7 +16,16 @@ KEY_CHARS = 64
 """How much of the text before the list of subtasks is kept to recognise its key."""
 _STRUCTURE = re.compile(r'["{}\[\],]')
 _IN_STRING = re.compile(r'["\\]')
-_PLAN_KEY = re.compile(r'"subtasks"\s*:\s*$')
+_PLAN_KEY = re.compile(r'"(?:sub)?tasks"\s*:\s*$')
+
+
+def _text(description: str) -> dict[str, Any]:
+    return {"type": "string", "description": description}
+
+
+def _texts(description: str) -> dict[str, Any]:
+    return {"type": "array", "items": {"type": "string"}, "description": description}
+
 
 PLAN_SCHEMA: Mapping[str, Any] = {
     "type": "object",
@@ -26,19 +36,25 @@ PLAN_SCHEMA: Mapping[str, Any] = {
             "items": {
                 "type": "object",
                 "properties": {
-                    "id": {"type": "string", "description": "Short and unique: s1, s2, …"},
-                    "title": {"type": "string", "description": "A few words; names its result."},
-                    "instructions": {
+                    "id": _text("Short and unique: s1, s2, …"),
+                    "title": _text("A few words; names its result."),
+                    "instructions": _text("What its worker must do; stands alone."),
+                    "type": _text("Kind of worker, if kinds are listed; otherwise leave it out."),
+                    "depends_on": _texts("Ids of earlier subtasks whose results it needs."),
+                    "attachments": _texts("Names of the attachments it needs to read."),
+                    "for_each": _texts(
+                        "Makes one subtask per item; {{item}} in title and instructions stands "
+                        "for the item."
+                    ),
+                    "tier": _text("Model tier, if tiers are listed and the usual one won't do."),
+                    "tools": _texts("Names of the tools it needs, of those listed."),
+                    "output": {
                         "type": "string",
-                        "description": "What its worker must do; stands alone.",
-                    },
-                    "depends_on": {
-                        "type": "array",
-                        "items": {"type": "string"},
-                        "description": "Ids of earlier subtasks whose results it needs.",
+                        "enum": ["text", "json"],
+                        "description": "Form of its result; text unless a program reads it.",
                     },
                 },
-                "required": ["id", "title", "instructions", "depends_on"],
+                "required": ["id", "title", "instructions"],
                 "additionalProperties": False,
             },
         }
@@ -57,6 +73,14 @@ class Subtask:
     instructions: str
     depends_on: tuple[str, ...] = ()
     """Ids of subtasks that stand before this one, so a plan cannot hold a cycle."""
+    type: str | None = None
+    tier: str | None = None
+    """None: the team's own worker model."""
+    tools: tuple[str, ...] = ()
+    attachments: tuple[str, ...] = ()
+    output: Literal["text", "json"] = "text"
+    item: str | None = None
+    """What it is for, when its entry was written `for_each` of several items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +89,20 @@ class Unreadable:
 
 
 class PlanReader:
-    """Reads a plan's JSON in pieces cut anywhere: one pass, one subtask in memory.
+    """Reads a plan's JSON in pieces cut anywhere: one pass, one entry in memory.
 
     It only follows strings and brackets to find where an entry ends; the entry itself is then
     parsed whole, so a mistake inside one costs that one. A general push parser would keep the path
-    of every nested value, which a hostile plan can make quadratic.
+    of every nested value, which a hostile plan can make quadratic. With `inside`, the text begins
+    after the bracket that opens the list.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, inside: bool = False) -> None:
         self.closed = False
         """True once the list of subtasks has ended; what follows is not plan."""
-        self._depth = 0
+        self._depth = 2 if inside else 0
         self._in_string = False
-        self._in_plan = False
+        self._in_plan = inside
         self._skip = 0
         """Characters of the next piece that an escape has already decided."""
         self._held: list[str] = []
@@ -96,7 +121,7 @@ class PlanReader:
                 case '"':
                     self._in_string = not self._in_string
                 case "{" | "[":
-                    if self._opens_plan(sign[0], text[start : sign.start()]):
+                    if self._opens_plan(sign[0], text, sign.start()):
                         start = at
                     self._depth += 1
                 case _ if self._ends_entry(sign[0]):
@@ -106,10 +131,16 @@ class PlanReader:
                 case _:
                     pass
         self._skip = max(0, at - len(text))
-        self._held.append(text[start:])
-        if not self._in_plan:
-            self._held = [self._take_held("")[-KEY_CHARS:]]
+        self._hold(text[start:])
         return found
+
+    def _hold(self, rest: str) -> None:
+        if self.closed:
+            self._held.clear()
+        elif self._in_plan:
+            self._held.append(rest)
+        else:
+            self._held = [(self._take_held("") + rest[-KEY_CHARS:])[-KEY_CHARS:]]
 
     def _take_held(self, rest: str) -> str:
         held = "".join([*self._held, rest])
@@ -119,10 +150,14 @@ class PlanReader:
     def _pattern(self) -> re.Pattern[str]:
         return _IN_STRING if self._in_string else _STRUCTURE
 
-    def _opens_plan(self, bracket: str, before: str) -> bool:
+    def _opens_plan(self, bracket: str, text: str, at: int) -> bool:
+        """Tell whether the bracket at `at` opens the list of subtasks; the key before it may have
+        come with earlier pieces.
+        """
         if self._in_plan or self._depth != 1 or bracket != "[":
             return False
-        self._in_plan = _PLAN_KEY.search(self._take_held(before)) is not None
+        before = self._take_held(text[max(0, at - KEY_CHARS) : at])
+        self._in_plan = _PLAN_KEY.search(before[-KEY_CHARS:]) is not None
         return self._in_plan
 
     def _ends_entry(self, sign: str) -> bool:

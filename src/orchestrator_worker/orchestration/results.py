@@ -4,10 +4,14 @@ import html
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
+
+import orjson
 
 from orchestrator_worker.claude.usage import Usage
 from orchestrator_worker.ids import new_nonce
 from orchestrator_worker.orchestration.plan import Subtask
+from orchestrator_worker.teams.prompts import Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,20 @@ class Skipped(_Outcome):
 Result = Succeeded | Failed | TimedOut | Skipped
 
 
+def found_and_missing(
+    results: Iterable[Result],
+) -> tuple[list[Succeeded], list[Failed | TimedOut | Skipped]]:
+    """Return the results that can be used, and the others."""
+    found: list[Succeeded] = []
+    missing: list[Failed | TimedOut | Skipped] = []
+    for result in results:
+        if isinstance(result, Succeeded):
+            found.append(result)
+        else:
+            missing.append(result)
+    return found, missing
+
+
 def as_data(results: Iterable[Result]) -> str:
     """Return results as blocks whose tags carry a nonce, so that text inside cannot close them or
     open others.
@@ -88,13 +106,49 @@ def _attribute(text: str) -> str:
     return html.escape(" ".join(text.split()), quote=True)
 
 
-def as_answer(results: Iterable[Result]) -> str:
+def as_answer(results: Iterable[Result], heading: Template) -> str:
     """Return what was found under its subtasks' titles, for when nobody can write it up."""
     return "\n\n".join(
-        f"## {result.subtask.title}\n\n{result.text}"
+        f"{heading.fill({'title': result.subtask.title})}\n\n{result.text}"
         for result in results
         if isinstance(result, Succeeded)
     )
+
+
+def as_list(results: Iterable[Result], omissions: Iterable[str]) -> str:
+    """Return the results as a JSON array, in plan order, and after them what was never planned."""
+    entries = [listed(result) for result in results]
+    entries += [{**_NEVER_PLANNED, "reason": omission} for omission in omissions]
+    return orjson.dumps(entries).decode()
+
+
+_NEVER_PLANNED = {"id": None, "type": None, "title": None, "outcome": "skipped", "text": None}
+
+
+def listed(result: Result) -> dict[str, Any]:
+    """Return one result as a JSON object; `text` is a value where the output is JSON."""
+    subtask = result.subtask
+    text: Any = result.text if isinstance(result, Succeeded) else None
+    return {
+        "id": subtask.id,
+        "type": subtask.type,
+        "title": subtask.title,
+        "outcome": result.outcome,
+        "reason": result.reason,
+        "text": orjson.loads(text) if subtask.output == "json" and text else text,
+    }
+
+
+def plan_in_words(plan: Iterable[Subtask]) -> str:
+    """Return a plan as a numbered list, for people."""
+    return "\n".join(
+        f"{number}. **{subtask.title}**{_after(subtask)}: {subtask.instructions}"
+        for number, subtask in enumerate(plan, start=1)
+    )
+
+
+def _after(subtask: Subtask) -> str:
+    return f" (after {', '.join(subtask.depends_on)})" if subtask.depends_on else ""
 
 
 def gaps(results: Iterable[Result]) -> list[str]:

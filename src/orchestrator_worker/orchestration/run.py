@@ -15,6 +15,7 @@ from orchestrator_worker.claude.ledger import Role, RunLedger
 from orchestrator_worker.clock import loop_time, stopwatch
 from orchestrator_worker.ids import new_id
 from orchestrator_worker.orchestration.conversation import Conversation
+from orchestrator_worker.orchestration.estimate import PlanEstimate
 from orchestrator_worker.orchestration.events import AnswerDelta, ChosenRoute, Event, RouteDecided
 from orchestrator_worker.orchestration.plan import Subtask
 from orchestrator_worker.orchestration.results import Result, Succeeded
@@ -22,6 +23,28 @@ from orchestrator_worker.teams.team import Team
 
 QUEUED_EVENTS = 256
 """Enough to ride out a stutter of the reader, small enough to bound a run's memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One look of the lead at the results."""
+
+    number: int
+    """From 2: the first round is the plan itself."""
+    added: tuple[Subtask, ...]
+    reason: str | None
+    """What the lead said of it; None: nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What the evaluator thinks of one result."""
+
+    subtask: Subtask
+    score: int
+    """From 0 to 10."""
+    reason: str
+    redone: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +57,8 @@ class RunRequest:
     conversation: Conversation
     max_tokens: int | None = None
     """The caller's cap on the final answer. None: the team's own limits."""
+    plan_only: bool = False
+    """Stop at the plan: no worker is started."""
 
 
 class Run:
@@ -45,12 +70,20 @@ class Run:
         self.started = loop_time()
         self.ledger = RunLedger()
         self.route: ChosenRoute | None = None
+        self.plan: tuple[Subtask, ...] = ()
+        """All subtasks, once the plan is closed."""
         self.results: tuple[Result, ...] = ()
+        self.rounds: list[Round] = []
+        self.scores: list[Score] = []
+        self.estimate: PlanEstimate | None = None
+        """What the plan would cost, where only that was asked for."""
         self.stop_reason: str | None = None
         self.timed_out = False
         """True when a deadline cut the answer or the workers."""
         self.omissions: list[str] = []
         """What the answer cannot cover because the plan itself is incomplete, in words."""
+        self.noted: set[str] = set()
+        """Ids of subtasks whose absence the answer has already named."""
         self.answered_by: Role = "lead"
         """Whose text the caller reads."""
         self.unwritten = False
@@ -75,7 +108,9 @@ class Run:
             not isinstance(result, Succeeded) or result.truncated for result in self.results
         )
 
-    def origin(self, role: Role, subtask: Subtask | None = None) -> CallOrigin:
+    def origin(
+        self, role: Role, subtask: Subtask | None = None, purpose: str | None = None
+    ) -> CallOrigin:
         """Return on whose behalf a call of this run is made."""
         return CallOrigin(
             run_id=self.id,
@@ -84,6 +119,7 @@ class Run:
             role=role,
             subtask_id=subtask.id if subtask else None,
             subtask_title=subtask.title if subtask else None,
+            purpose=purpose,
         )
 
     async def emit(self, event: Event) -> None:

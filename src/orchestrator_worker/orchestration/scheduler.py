@@ -1,4 +1,4 @@
-"""When a subtask runs: once its dependencies have ended and a place under the run's cap is free.
+"""When a subtask runs: once its dependencies have ended and there is a place for it.
 
 Every subtask is a task of the run's TaskGroup from the moment it is admitted; waiting costs
 nothing. Knows nothing of what a worker does.
@@ -7,6 +7,7 @@ nothing. Knows nothing of what a worker does.
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from orchestrator_worker.orchestration.places import ProcessPlaces, RunPlaces
 from orchestrator_worker.orchestration.plan import Subtask
 from orchestrator_worker.orchestration.results import Result
 
@@ -17,12 +18,17 @@ Work = Callable[[Subtask, tuple[Result, ...]], Awaitable[Result]]
 class Scheduler:
     """The subtasks of one run and the tasks that carry them."""
 
-    def __init__(self, tasks: asyncio.TaskGroup, work: Work, max_concurrent: int) -> None:
+    def __init__(
+        self, tasks: asyncio.TaskGroup, work: Work, max_concurrent: int, process: ProcessPlaces
+    ) -> None:
         self._group = tasks
         self._work = work
-        self._places = asyncio.Semaphore(max_concurrent)
+        self._places = RunPlaces(max_concurrent)
+        self._process = process
         self._tasks: dict[str, asyncio.Task[Result]] = {}
         self._subtasks: dict[str, Subtask] = {}
+        self._earlier: dict[str, Result] = {}
+        """What was there before a subtask was begun once more."""
 
     @property
     def subtasks(self) -> tuple[Subtask, ...]:
@@ -32,21 +38,32 @@ class Scheduler:
     def add(self, subtask: Subtask) -> None:
         """Start `subtask` as soon as it can; its dependencies must have been added before."""
         self._subtasks[subtask.id] = subtask
-        self._tasks[subtask.id] = self._group.create_task(self._run(subtask), name=subtask.id)
+        self._places.expect(subtask.id, subtask.depends_on)
+        self._tasks[subtask.id] = self._start(subtask, self._work)
 
-    async def _run(self, subtask: Subtask) -> Result:
+    def again(self, subtask: Subtask, work: Work) -> None:
+        """Run a subtask that has ended once more; what `work` returns takes its result's place."""
+        self._earlier[subtask.id] = self._tasks[subtask.id].result()
+        self._tasks[subtask.id] = self._start(subtask, work)
+
+    def _start(self, subtask: Subtask, work: Work) -> asyncio.Task[Result]:
         needed = [self._tasks[name] for name in subtask.depends_on]
+        return self._group.create_task(self._run(subtask, needed, work), name=subtask.id)
+
+    async def _run(
+        self, subtask: Subtask, needed: list[asyncio.Task[Result]], work: Work
+    ) -> Result:
         if needed:
             # wait, not gather: this subtask's cancellation is not its dependencies'.
             await asyncio.wait(needed)
-        async with self._places:
-            return await self._work(subtask, tuple(task.result() for task in needed))
+        async with self._places.one(subtask.id), self._process.one():
+            return await work(subtask, tuple(task.result() for task in needed))
 
-    async def join(self) -> None:
-        """Wait until every subtask has ended; cancelling the wait cancels them all, and waits for
-        that too.
+    async def join(self) -> tuple[Result, ...]:
+        """Wait until every subtask has ended and return the results in plan order; cancelling the
+        wait cancels them all, and waits for that too.
         """
-        await asyncio.gather(*self._tasks.values())
+        return tuple(await asyncio.gather(*self._tasks.values()))
 
     async def stop(self) -> None:
         """Cancel what still runs and wait until it is gone."""
@@ -63,7 +80,11 @@ class Scheduler:
 
     def results(self, unfinished: Callable[[Subtask], Result]) -> tuple[Result, ...]:
         """Return the results in plan order; `unfinished` makes those of cancelled subtasks."""
-        return tuple(
-            unfinished(subtask) if task.cancelled() else task.result()
-            for subtask, task in zip(self._subtasks.values(), self._tasks.values(), strict=True)
-        )
+
+        def result(subtask: Subtask) -> Result:
+            task = self._tasks[subtask.id]
+            if not task.cancelled():
+                return task.result()
+            return self._earlier.get(subtask.id) or unfinished(subtask)
+
+        return tuple(map(result, self._subtasks.values()))

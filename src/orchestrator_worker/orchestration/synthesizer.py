@@ -4,18 +4,25 @@ import re
 from collections.abc import Iterable
 
 from orchestrator_worker.claude.client import Call, ClaudeClient, MessageStopped, TextDelta
-from orchestrator_worker.clock import loop_time
 from orchestrator_worker.orchestration.events import AnswerDelta, SynthesisStarted
-from orchestrator_worker.orchestration.results import Result, Succeeded, as_data, gaps
+from orchestrator_worker.orchestration.reduction import Reduction
+from orchestrator_worker.orchestration.results import (
+    Result,
+    Succeeded,
+    as_data,
+    found_and_missing,
+    gaps,
+)
 from orchestrator_worker.orchestration.run import Run
 
 
 class SynthesizerAgent:
     """Writes the answer of one run; what it has written can be read when a deadline interrupts."""
 
-    def __init__(self, claude: ClaudeClient, run: Run) -> None:
+    def __init__(self, claude: ClaudeClient, run: Run, deadline: float) -> None:
         self._claude = claude
         self._run = run
+        self._deadline = deadline
         self._pieces: list[str] = []
 
     @property
@@ -30,11 +37,12 @@ class SynthesizerAgent:
             UpstreamError: the call failed; `wrote` says whether anything had been sent.
         """
         stop_reason = ""
-        await self._run.emit(SynthesisStarted(self._run.request.team.synthesizer.model))
-        async with self._claude.stream(self._call(results)) as events:
+        call = await self._call(results)
+        await self._run.emit(SynthesisStarted(call.model))
+        async with self._claude.stream(call) as events:
             async for event in events:
                 if isinstance(event, TextDelta):
-                    await self._say(event.text)
+                    await self.say(event.text)
                 elif isinstance(event, MessageStopped):
                     stop_reason = event.stop_reason
         return stop_reason
@@ -48,38 +56,37 @@ class SynthesizerAgent:
         unnamed = [
             result
             for result in results
-            if not isinstance(result, Succeeded) and not _names(answer, result.subtask.title)
+            if not isinstance(result, Succeeded)
+            and result.subtask.id not in self._run.noted
+            and not _names(answer, result.subtask.title)
         ]
         missing = [*gaps(unnamed), *self._run.omissions]
         if missing:
             note = self._run.request.team.synthesizer.gap_note.fill({"gaps": "; ".join(missing)})
-            await self._say(f"\n\n{note}" if self._pieces or continuing else note)
+            await self.say(f"\n\n{note}" if self._pieces or continuing else note)
 
-    async def say_results(self, text: str) -> None:
-        """Answer with text that no model wrote up."""
-        await self._say(text)
-
-    async def _say(self, text: str) -> None:
+    async def say(self, text: str) -> None:
+        """Pass text on to the caller."""
         self._pieces.append(text)
         await self._run.emit(AnswerDelta(text))
 
-    def _call(self, results: tuple[Result, ...]) -> Call:
+    async def _call(self, results: tuple[Result, ...]) -> Call:
         run, member = self._run, self._run.request.team.synthesizer
         conversation = run.request.conversation
-        found = [result for result in results if isinstance(result, Succeeded)]
-        missing = [result for result in results if not isinstance(result, Succeeded)]
+        found, missing = found_and_missing(results)
+        found = await Reduction(self._claude, run, self._deadline).fit(found)
         gaps_told = "\n\n".join([as_data(missing), *run.omissions]).strip()
         turn = member.turn.fill({"results": as_data(found), "gaps": gaps_told})
         return Call(
             model=member.model,
             max_tokens=run.request.max_tokens or member.max_tokens,
             effort=member.effort,
-            system=(member.system.text, *conversation.system),
+            system=conversation.system_after(member.system.text),
             messages=conversation.with_turn(turn.strip()),
             origin=run.origin("synthesizer"),
             ledger=run.ledger,
             idle_seconds=run.request.team.deadlines.idle_seconds,
-            deadline=loop_time() + run.request.team.deadlines.synthesis_seconds,
+            deadline=self._deadline,
         )
 
 

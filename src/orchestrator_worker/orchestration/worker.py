@@ -1,33 +1,44 @@
-"""A worker: one call for one subtask, and the boundary where failures become values."""
+"""A worker: the calls for one subtask, and the boundary where failures become values.
 
-import asyncio
+A subtask gets one call (which the client below retries by itself); if what comes of it cannot be
+used, one more on the next tier; then it has failed.
+"""
+
+from dataclasses import dataclass
 from decimal import Decimal
 
+import orjson
 import structlog
 
-from orchestrator_worker.claude.client import Call, ClaudeClient, MessageStopped, TextDelta
+from orchestrator_worker.claude.client import (
+    Call,
+    ClaudeClient,
+    MessageStarted,
+    MessageStopped,
+    TextDelta,
+)
 from orchestrator_worker.claude.ledger import total_cost
 from orchestrator_worker.claude.usage import Usage
 from orchestrator_worker.clock import stopwatch
 from orchestrator_worker.errors import UpstreamError, UpstreamFault
+from orchestrator_worker.orchestration.brief import redo_turn, worker_turn
 from orchestrator_worker.orchestration.deadlines import CoordinationClock
-from orchestrator_worker.orchestration.events import AnswerDelta, WorkerFinished, WorkerStarted
-from orchestrator_worker.orchestration.plan import Subtask
-from orchestrator_worker.orchestration.results import (
-    Failed,
-    Result,
-    Skipped,
-    Succeeded,
-    TimedOut,
-    as_data,
+from orchestrator_worker.orchestration.events import (
+    WorkerEscalated,
+    WorkerFinished,
+    WorkerStarted,
 )
+from orchestrator_worker.orchestration.json_results import NotTheJson, read_json
+from orchestrator_worker.orchestration.plan import Subtask
+from orchestrator_worker.orchestration.prefix import SharedPrefix
+from orchestrator_worker.orchestration.results import Failed, Result, Skipped, Succeeded, TimedOut
 from orchestrator_worker.orchestration.run import Run
+from orchestrator_worker.orchestration.voice import Voice
 
 _log = structlog.stdlib.get_logger(__name__)
 
 MAX_RESULT_CHARS = 400_000
 """About 100k tokens: one worker must not be able to fill the synthesizer's window."""
-
 
 _REASONS = {
     UpstreamFault.OVERLOADED: "the model provider is overloaded",
@@ -39,136 +50,182 @@ _REASONS = {
     UpstreamFault.AUTHENTICATION: "the model provider refuses this service's key",
     UpstreamFault.REJECTED: "the model provider refuses the request",
 }
+_SAME_ON_EVERY_TIER = {
+    UpstreamFault.AUTHENTICATION,
+    UpstreamFault.CONNECTION,
+    UpstreamFault.SPEND_LIMIT,
+}
 
 
-def _in_words(fault: UpstreamFault) -> str:
-    return _REASONS.get(fault, "the model provider failed")
+@dataclass(frozen=True, slots=True)
+class _Unusable(Exception):
+    """What a worker's call came to cannot be a result."""
+
+    reason: str
+    another_model: bool
+    """Whether the next tier may do better."""
 
 
 class Workers:
     """Runs a run's subtasks; `work` is what the scheduler calls."""
 
-    def __init__(self, claude: ClaudeClient, run: Run, clock: CoordinationClock) -> None:
+    def __init__(
+        self,
+        claude: ClaudeClient,
+        run: Run,
+        clock: CoordinationClock,
+        prefix: SharedPrefix,
+        voice: Voice,
+    ) -> None:
         self._claude = claude
         self._run = run
         self._clock = clock
+        self._prefix = prefix
+        self._voice = voice
+        self._team = run.request.team
         self._sent: dict[str, float] = {}
-        self._finished = 0
-        self._voice: str | None = None
-        self._unsaid: dict[str, list[str]] = {}
-        """What each worker has written and nobody has passed on, by subtask."""
-        self._saying = asyncio.Lock()
-        self.spoke = False
-        """True once a worker's own text has gone to the caller."""
+        self._finished: set[str] = set()
         self.planned: int | None = None
         """Subtasks in all, once the plan is closed."""
 
     async def work(self, subtask: Subtask, needed: tuple[Result, ...]) -> Result:
         """Run one subtask; only cancellation is raised."""
-        self._sent[subtask.id] = stopwatch()
-        await self._run.emit(WorkerStarted(subtask, self._run.request.team.worker.model))
-        try:
-            text, stop_reason = await self._ask(subtask, needed)
-        except UpstreamError as error:
-            result: Result = self._failed(subtask, _in_words(error.fault))
-        except Exception:  # noqa: BLE001 - the worker boundary: a bug here must cost one part, not the answer
-            _log.exception("worker_crashed", subtask_id=subtask.id)
-            result = self._failed(subtask, "internal error")
+        if reason := self._in_vain(needed):
+            result: Result = Skipped(subtask, 0.0, Usage(), Decimal(0), reason=reason)
         else:
-            result = self._judged(subtask, text, stop_reason)
+            result = await self._guarded(subtask, worker_turn(self._team, subtask, needed))
         await self.finished(result)
         return result
 
+    async def redo(
+        self, subtask: Subtask, needed: tuple[Result, ...], weak: Succeeded, feedback: str
+    ) -> Result:
+        """Run a subtask once more after feedback; the weak result stays if no better one comes."""
+        turn = redo_turn(self._team, subtask, needed, weak, feedback)
+        result = await self._guarded(subtask, turn, "second try after evaluation")
+        await self.finished(result)
+        return result if isinstance(result, Succeeded) else weak
+
     async def finished(self, result: Result) -> None:
         """Tell the run that a subtask has ended."""
-        self._finished += 1
-        await self._run.emit(WorkerFinished(result, self._finished, self.planned))
+        self._finished.add(result.subtask.id)
+        await self._voice.ended(result)
+        await self._run.emit(WorkerFinished(result, len(self._finished), self.planned))
 
-    async def give_voice(self, subtask: Subtask) -> None:
-        """Pass this worker's text on as the answer, what it has written so far and what follows.
-
-        Passed-on text is final: whatever becomes of the worker, it is not taken back.
-        """
-        self._voice = subtask.id
-        self._run.answered_by = "worker"
-        await self._say(subtask)
-
-    async def _say(self, subtask: Subtask) -> None:
-        async with self._saying:  # two may want to, and the text must stay in order
-            pieces = self._unsaid.get(subtask.id, [])
-            text = "".join(pieces)
-            pieces.clear()
-            if not text:
-                return
-            if not self.spoke:
-                self.spoke = True
-                self._clock.answer_began()
-            await self._run.emit(AnswerDelta(text))
+    def reported(self, result: Result) -> bool:
+        """Whether the run has been told of this subtask's end."""
+        return result.subtask.id in self._finished
 
     def unfinished(self, subtask: Subtask) -> Result:
         """Return the result of a subtask that the deadline stopped."""
-        limit = self._run.request.team.deadlines.coordination_seconds
+        limit = self._team.deadlines.coordination_seconds
         if subtask.id in self._sent:
             return TimedOut(subtask, *self._spent(subtask), reason=f"not done after {limit:g} s")
         return Skipped(subtask, 0.0, Usage(), Decimal(0), reason=f"not begun after {limit:g} s")
 
-    async def _ask(self, subtask: Subtask, needed: tuple[Result, ...]) -> tuple[str, str]:
+    def _in_vain(self, needed: tuple[Result, ...]) -> str | None:
+        """Return why a subtask is not worth sending, if so."""
+        if self._voice.full:
+            return "the answer has reached its limit"
+        missing = [result for result in needed if not isinstance(result, Succeeded)]
+        if missing and self._team.missing_dependency == "skip":
+            return f"it needs “{missing[0].subtask.title}”, which is missing"
+        return None
+
+    async def _guarded(self, subtask: Subtask, turn: str, purpose: str | None = None) -> Result:
+        self._sent.setdefault(subtask.id, stopwatch())
+        model = self._team.model_of(subtask.tier)
+        await self._run.emit(WorkerStarted(subtask, model))
+        try:
+            return await self._try_tiers(subtask, turn, model, purpose)
+        except _Unusable as failure:
+            reason = failure.reason
+        except Exception:  # noqa: BLE001 - the worker boundary: a bug here must cost one part, not the answer
+            _log.exception("worker_crashed", subtask_id=subtask.id)
+            reason = "internal error"
+        return Failed(subtask, *self._spent(subtask), reason=reason)
+
+    async def _try_tiers(
+        self, subtask: Subtask, turn: str, model: str, purpose: str | None
+    ) -> Result:
+        try:
+            return await self._attempt(subtask, turn, model, purpose)
+        except _Unusable as failure:
+            above = self._team.tier_above(model)
+            if above is None or not failure.another_model or self._voice.has_spoken(subtask):
+                raise
+            self._voice.forget(subtask)
+            await self._run.emit(WorkerEscalated(subtask, failure.reason, above.model))
+        return await self._attempt(subtask, turn, above.model, f"second try on {above.name}")
+
+    async def _attempt(
+        self, subtask: Subtask, turn: str, model: str, purpose: str | None
+    ) -> Result:
+        call = self._call(subtask, turn, model, purpose)
+        try:
+            async with self._prefix.admitted(call) as shared:
+                text, stop_reason = await self._ask(subtask, shared)
+        except UpstreamError as error:
+            reason = _REASONS.get(error.fault, "the model provider failed")
+            raise _Unusable(reason, error.fault not in _SAME_ON_EVERY_TIER) from error
+        return self._judged(subtask, text, stop_reason)
+
+    async def _ask(self, subtask: Subtask, call: Call) -> tuple[str, str]:
         pieces: list[str] = []
-        unsaid = self._unsaid.setdefault(subtask.id, [])
         stop_reason = ""
-        async with self._claude.stream(self._call(subtask, needed)) as events:
+        async with self._claude.stream(call) as events:
             async for event in events:
-                if isinstance(event, TextDelta):
-                    pieces.append(event.text)
-                    unsaid.append(event.text)
-                    if self._voice == subtask.id:
-                        await self._say(subtask)
-                elif isinstance(event, MessageStopped):
-                    stop_reason = event.stop_reason
+                match event:
+                    case TextDelta(text):
+                        pieces.append(text)
+                        await self._voice.wrote(subtask, text)
+                    case MessageStarted():
+                        self._prefix.begun(call)
+                    case MessageStopped():
+                        stop_reason = event.stop_reason
+                    case _:
+                        pass
         return "".join(pieces).strip(), stop_reason
 
-    def _call(self, subtask: Subtask, needed: tuple[Result, ...]) -> Call:
-        run, worker = self._run, self._run.request.team.worker
+    def _call(self, subtask: Subtask, turn: str, model: str, purpose: str | None) -> Call:
+        run, worker = self._run, self._team.worker
         conversation = run.request.conversation
-        turn = worker.turn.fill(
-            {
-                "id": subtask.id,
-                "title": subtask.title,
-                "instructions": subtask.instructions,
-                "results": as_data(needed),
-            }
-        )
         return Call(
-            model=worker.model,
+            model=model,
             max_tokens=self._max_tokens(subtask),
             effort=worker.effort,
-            system=(worker.system.text, *conversation.system),
-            messages=conversation.with_turn(turn.strip()),
-            origin=run.origin("worker", subtask),
+            system=conversation.system_after(worker.system.text),
+            messages=conversation.with_turn(turn),
+            origin=run.origin("worker", subtask, purpose),
             ledger=run.ledger,
-            idle_seconds=run.request.team.deadlines.idle_seconds,
+            idle_seconds=self._team.deadlines.idle_seconds,
             deadline=self._clock.deadline,
         )
 
     def _max_tokens(self, subtask: Subtask) -> int:
         # The first subtask may turn out to be the only one, and its text the answer that the
         # caller has put a cap on.
-        own, cap = self._run.request.team.worker.max_tokens, self._run.request.max_tokens
+        own, cap = self._team.worker.max_tokens, self._run.request.max_tokens
         may_answer = cap is not None and next(iter(self._sent)) == subtask.id
         return min(own, cap) if may_answer and cap is not None else own
 
     def _judged(self, subtask: Subtask, text: str, stop_reason: str) -> Result:
         if stop_reason == "refusal":
-            return self._failed(subtask, "the model declined it")
+            raise _Unusable("the model declined it", another_model=False)
         if not text:
-            return self._failed(subtask, "empty answer")
+            raise _Unusable("empty answer", another_model=True)
         truncated = stop_reason == "max_tokens" or len(text) > MAX_RESULT_CHARS
-        return Succeeded(
-            subtask, *self._spent(subtask), text=text[:MAX_RESULT_CHARS], truncated=truncated
-        )
+        text = text[:MAX_RESULT_CHARS]
+        if subtask.output == "json":
+            text = self._as_json(subtask, text)
+        return Succeeded(subtask, *self._spent(subtask), text=text, truncated=truncated)
 
-    def _failed(self, subtask: Subtask, reason: str) -> Result:
-        return Failed(subtask, *self._spent(subtask), reason=reason)
+    def _as_json(self, subtask: Subtask, text: str) -> str:
+        kind = self._team.types.get(subtask.type or "")
+        try:
+            return orjson.dumps(read_json(text, kind.schema if kind else None)).decode()
+        except NotTheJson as error:
+            raise _Unusable(str(error), another_model=True) from error
 
     def _spent(self, subtask: Subtask) -> tuple[float, Usage, Decimal | None]:
         own = [a for a in self._run.ledger.attempts if a.subtask_id == subtask.id]

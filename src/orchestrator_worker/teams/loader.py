@@ -1,90 +1,44 @@
 """Reads `prompts/<team>/` into `Team`s: team.toml over the settings, prompt files over those of
 `default`.
 
-Owns the file format and its checks; knows nothing of runs. Every mistake is a start-up error that
-names file and key.
+Puts together what `team_file.py` and `roles.py` have read and checked; knows nothing of runs. Every
+mistake is a start-up error that names file and key.
 """
 
 import re
-import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, TypedDict
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import TypedDict
 
 from orchestrator_worker.claude.client import Effort
 from orchestrator_worker.config import RoleSettings, Settings
 from orchestrator_worker.errors import ConfigurationError
-from orchestrator_worker.teams.prompts import SYSTEM, SectionRule, Template, parse_prompt
+from orchestrator_worker.teams.prompts import SYSTEM, Template
+from orchestrator_worker.teams.roles import PROMPT_FILES, Sections, read_prompts
 from orchestrator_worker.teams.team import (
     Caps,
     Deadlines,
+    Evaluator,
     Lead,
+    PromptLevel,
+    SubtaskType,
     Synthesizer,
     Team,
+    Tier,
     Worker,
+)
+from orchestrator_worker.teams.team_file import (
+    MODEL_ID,
+    RoleTable,
+    TeamFile,
+    TypeTable,
+    read_team_file,
 )
 
 DEFAULT_TEAM = "default"
+DEFAULT_TIERS = ("haiku", "sonnet")
+"""What a plan may ask for unless the team says otherwise: the dearest model only by decision."""
 
 _TEAM_FILE = "team.toml"
-_MODEL_ID = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
-_LEAD_NAMES = frozenset({"max_subtasks", "delegate"})
-_RULES: dict[str, dict[str, SectionRule]] = {
-    "lead.md": {
-        SYSTEM: SectionRule(optional=_LEAD_NAMES),
-        "delegate": SectionRule(optional=_LEAD_NAMES),
-        "plan": SectionRule(optional=_LEAD_NAMES),
-    },
-    # No placeholder in the system part: it is the prefix that all workers of a run share.
-    "worker.md": {
-        SYSTEM: SectionRule(),
-        "turn": SectionRule(
-            required=frozenset({"instructions"}), optional=frozenset({"id", "title", "results"})
-        ),
-    },
-    "synthesizer.md": {
-        SYSTEM: SectionRule(),
-        "turn": SectionRule(required=frozenset({"results"}), optional=frozenset({"gaps"})),
-        "gap-note": SectionRule(required=frozenset({"gaps"})),
-    },
-}
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class _RoleTable(_Table):
-    model: Annotated[str, Field(min_length=1)] | None = None
-    max_tokens: Annotated[int, Field(ge=1, le=128_000)] | None = None
-    effort: Effort | None = None
-
-
-class _Seconds(_Table):
-    coordination: Annotated[float, Field(ge=1, le=270)] | None = None
-    synthesis: Annotated[float, Field(ge=1, le=270)] | None = None
-    direct_answer: Annotated[float, Field(ge=1, le=270)] | None = None
-
-
-class _CapsTable(_Table):
-    max_subtasks: Annotated[int, Field(ge=1, le=200)] | None = None
-    max_workers: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    max_concurrent_workers: Annotated[int, Field(ge=1, le=1000)] | None = None
-
-
-class _TeamFile(_Table):
-    """team.toml; what it leaves out comes from the settings."""
-
-    model_id: Annotated[str, Field(pattern=f"^{_MODEL_ID}$")] | None = None
-    description: str = ""
-    route: Literal["auto", "always", "never"] = "auto"
-    progress: bool = True
-    lead: _RoleTable = _RoleTable()
-    worker: _RoleTable = _RoleTable()
-    synthesizer: _RoleTable = _RoleTable()
-    timeouts: _Seconds = _Seconds()
-    caps: _CapsTable = _CapsTable()
 
 
 class _MemberFields(TypedDict):
@@ -151,7 +105,7 @@ def _may_be_team(entry: Path) -> bool:
 
 def _check_names(path: Path) -> None:
     """Refuse what would otherwise be passed over in silence: a misspelt file, an unusable name."""
-    known = {_TEAM_FILE, *_RULES}
+    known = {_TEAM_FILE, *PROMPT_FILES}
     found = {file.name for file in path.iterdir()}
     problems = [
         f"{path / name}: is not one of {', '.join(sorted(known))}"
@@ -160,7 +114,7 @@ def _check_names(path: Path) -> None:
     ]
     if not found & known:
         problems.append(f"{path}: holds none of {', '.join(sorted(known))}")
-    if not re.fullmatch(_MODEL_ID, path.name):
+    if not re.fullmatch(MODEL_ID, path.name):
         problems.append(f"{path}: a team's name may hold letters, digits and . _ : -")
     if problems:
         raise ConfigurationError("\n".join(problems))
@@ -168,73 +122,142 @@ def _check_names(path: Path) -> None:
 
 def _load_team(path: Path, inherited: tuple[Path, ...], settings: Settings) -> Team:
     file = path / _TEAM_FILE
-    table = _read_table(file) if file.is_file() else _TeamFile()
-    lead, worker, synthesizer = (
-        _read_prompt(name, _RULES[name], (path, *inherited))
-        for name in ("lead.md", "worker.md", "synthesizer.md")
-    )
+    table = read_team_file(file)
+    prompts = read_prompts((path, *inherited), table.prompt_level)
     is_default = path.name == DEFAULT_TEAM
-    run = settings.run
+    worker = _worker(table, settings, prompts["worker.md"])
     return Team(
-        model_id=table.model_id or (run.service_model_name if is_default else path.name),
+        model_id=table.model_id or (settings.run.service_model_name if is_default else path.name),
         description=table.description,
         route=table.route,
+        plan_form=table.plan_form,
+        level=table.prompt_level,
+        synthesis=table.synthesis,
+        missing_dependency=table.missing_dependency,
         progress=table.progress,
-        lead=Lead(
-            **_member(table.lead, settings.lead, lead),
-            delegate=lead["delegate"],
-            plan=lead["plan"],
+        shared_prefix=settings.claude.prompt_cache,
+        lead=_lead(table, settings, prompts["lead.md"]),
+        worker=worker,
+        evaluator=_evaluator(table, settings, prompts["evaluator.md"]),
+        synthesizer=_synthesizer(table, settings, prompts["synthesizer.md"]),
+        types={name: _type(kind) for name, kind in table.types.items()},
+        tiers=_tiers(file, table, settings, worker.model),
+        subtasks=tuple(
+            subtask.model_dump(exclude_none=True, exclude_unset=True) for subtask in table.subtasks
         ),
-        worker=Worker(**_member(table.worker, settings.worker, worker), turn=worker["turn"]),
-        synthesizer=Synthesizer(
-            **_member(table.synthesizer, settings.synthesizer, synthesizer),
-            turn=synthesizer["turn"],
-            gap_note=synthesizer["gap-note"],
-        ),
-        deadlines=Deadlines(
-            table.timeouts.coordination or run.coordination_timeout_seconds,
-            table.timeouts.synthesis or run.synthesis_timeout_seconds,
-            table.timeouts.direct_answer or run.direct_answer_timeout_seconds,
-            run.idle_timeout_seconds,
-        ),
-        caps=Caps(
-            table.caps.max_subtasks or run.max_subtasks,
-            table.caps.max_workers or run.max_workers,
-            table.caps.max_concurrent_workers or run.max_concurrent_workers,
-        ),
+        reduce_above_tokens=table.reduce_above_tokens,
+        deadlines=_deadlines(table, settings),
+        caps=_caps(table, settings),
     )
 
 
-def _read_table(file: Path) -> _TeamFile:
-    try:
-        return _TeamFile.model_validate(tomllib.loads(file.read_text("utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{file}: is not TOML: {error}") from error
-    except ValidationError as error:
-        lines = [
-            f"{file}: {'.'.join(str(part) for part in mistake['loc'])}: {mistake['msg']}"
-            for mistake in error.errors(include_url=False, include_input=False)
-        ]
-        raise ConfigurationError("\n".join(lines)) from error
+def _lead(table: TeamFile, settings: Settings, prompts: Sections) -> Lead:
+    return Lead(
+        **_member(table.lead, settings.lead, settings, prompts[SYSTEM]),
+        delegate=prompts["delegate"],
+        plan=prompts["plan"],
+        level=prompts[_level_section(table.prompt_level)],
+        types=prompts["types"],
+        tiers=prompts["tiers"],
+        text_plan=prompts["text-plan"],
+        rest=prompts["rest"],
+        repair=prompts["repair"],
+        review=prompts["review"],
+    )
 
 
-def _read_prompt(
-    name: str, rules: dict[str, SectionRule], folders: tuple[Path, ...]
-) -> dict[str, Template]:
-    for folder in folders:
-        file = folder / name
-        if file.is_file():
-            try:
-                return parse_prompt(file.read_text("utf-8"), rules, str(file))
-            except UnicodeDecodeError as error:
-                raise ConfigurationError(f"{file}: is not UTF-8") from error
-    raise ConfigurationError(f"{folders[0] / name}: is missing, and so is the one to inherit")
+def _level_section(level: PromptLevel) -> str:
+    return f"level-{level}"
 
 
-def _member(table: _RoleTable, role: RoleSettings, prompts: dict[str, Template]) -> _MemberFields:
+def _worker(table: TeamFile, settings: Settings, prompts: Sections) -> Worker:
+    # The lead that writes a whole prompt wants no role of ours around it.
+    system = Template("") if table.prompt_level == "planned" else prompts[SYSTEM]
+    return Worker(
+        **_member(table.worker, settings.worker, settings, system),
+        turn=prompts["turn"],
+        json_output=prompts["json-output"],
+        redo=prompts["redo"],
+    )
+
+
+def _evaluator(table: TeamFile, settings: Settings, prompts: Sections) -> Evaluator | None:
+    if not table.evaluate:
+        return None
+    return Evaluator(
+        **_member(table.evaluator, settings.synthesizer, settings, prompts[SYSTEM]),
+        turn=prompts["turn"],
+        min_score=table.evaluator.min_score,
+    )
+
+
+def _synthesizer(table: TeamFile, settings: Settings, prompts: Sections) -> Synthesizer:
+    return Synthesizer(
+        **_member(table.synthesizer, settings.synthesizer, settings, prompts[SYSTEM]),
+        turn=prompts["turn"],
+        heading=prompts["heading"],
+        gap_note=prompts["gap-note"],
+        reduce=prompts["reduce"],
+        reduce_turn=prompts["reduce-turn"],
+    )
+
+
+def _type(table: TypeTable) -> SubtaskType:
+    return SubtaskType(
+        description=table.description,
+        prompt=None if table.prompt is None else Template(table.prompt.strip()),
+        tier=table.tier,
+        output="json" if table.schema_ is not None else table.output,
+        schema=table.schema_,
+    )
+
+
+def _deadlines(table: TeamFile, settings: Settings) -> Deadlines:
+    seconds, run = table.timeouts, settings.run
+    return Deadlines(
+        seconds.coordination or run.coordination_timeout_seconds,
+        seconds.synthesis or run.synthesis_timeout_seconds,
+        seconds.direct_answer or run.direct_answer_timeout_seconds,
+        run.idle_timeout_seconds,
+    )
+
+
+def _caps(table: TeamFile, settings: Settings) -> Caps:
+    caps, run = table.caps, settings.run
+    return Caps(
+        caps.max_subtasks or run.max_subtasks,
+        caps.max_workers or run.max_workers,
+        caps.max_concurrent_workers or run.max_concurrent_workers,
+        caps.max_rounds,
+    )
+
+
+def _tiers(file: Path, table: TeamFile, settings: Settings, worker_model: str) -> tuple[Tier, ...]:
+    """Return what plans may ask for; nothing, unless told, beside workers of another make."""
+    known = settings.tiers.model_dump()
+    names = table.tiers
+    if names is None:
+        names = list(DEFAULT_TIERS) if worker_model in known.values() else []
+    asked = [("tiers", name) for name in names]
+    asked += [(f"types.{kind}.tier", spec.tier) for kind, spec in table.types.items() if spec.tier]
+    asked += [(f"subtasks.{at}.tier", it.tier) for at, it in enumerate(table.subtasks) if it.tier]
+    problems = [
+        f"{file}: {key}: {name!r} is not one of {', '.join(known)}"
+        for key, name in asked
+        if name not in known
+    ]
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+    return tuple(Tier(name, known[name]) for name in known if name in {name for _, name in asked})
+
+
+def _member(
+    table: RoleTable, role: RoleSettings, settings: Settings, system: Template
+) -> _MemberFields:
+    model = table.model or role.model
     return {
-        "model": table.model or role.model,
+        "model": settings.tiers.model_dump().get(model, model),
         "max_tokens": table.max_tokens or role.max_tokens,
         "effort": table.effort or role.effort,
-        "system": prompts[SYSTEM],
+        "system": system,
     }

@@ -3,7 +3,8 @@
 A role's file starts with its system prompt. A line `<!-- name -->` begins another section, such as
 the `turn` that carries a worker's subtask. A placeholder stands in double braces; whatever else the
 text holds (JSON, single braces, percent signs) passes untouched. Sections and placeholders are
-checked when the file is read, so a run never meets a hole in a prompt.
+checked when the file is read, so a run never meets a hole in a prompt. A section that a team's file
+leaves out is inherited (`roles.py`).
 """
 
 import re
@@ -40,22 +41,26 @@ class SectionRule:
 
     required: frozenset[str] = frozenset()
     optional: frozenset[str] = frozenset()
+    any_of: frozenset[str] = frozenset()
+    """At least one of these must stand there, where any are named."""
 
     def complaints(self, template: Template) -> list[str]:
         """Return what is wrong with the placeholders, in words."""
         missing = self.required - template.placeholders
-        unknown = template.placeholders - self.required - self.optional
-        return [f"placeholder {{{{{name}}}}} is missing" for name in sorted(missing)] + [
-            f"placeholder {{{{{name}}}}} is not known here" for name in sorted(unknown)
-        ]
+        unknown = template.placeholders - self.required - self.optional - self.any_of
+        found = [f"placeholder {{{{{name}}}}} is missing" for name in sorted(missing)]
+        if self.any_of and not template.placeholders & self.any_of:
+            names = " or ".join(f"{{{{{name}}}}}" for name in sorted(self.any_of))
+            found.append(f"placeholder {names} is missing")
+        return found + [f"placeholder {{{{{name}}}}} is not known here" for name in sorted(unknown)]
 
 
 def parse_prompt(text: str, rules: Mapping[str, SectionRule], file: str) -> dict[str, Template]:
-    """Split a role's file into its sections.
+    """Split a role's file into its sections. Any but the system prompt may be left out.
 
     Raises:
-        ConfigurationError: a section or placeholder is missing, empty or unknown; every line names
-            `file`.
+        ConfigurationError: a section is empty, unknown or stands twice, or a placeholder is missing
+            or unknown; every line names `file`.
     """
     pieces = _SECTION.split(text)
     names = [SYSTEM, *pieces[1::2]]
@@ -63,13 +68,13 @@ def parse_prompt(text: str, rules: Mapping[str, SectionRule], file: str) -> dict
         name: Template(body.strip()) for name, body in zip(names, pieces[0::2], strict=True)
     }
     problems = [f"section <!-- {name} --> stands twice" for name in names if names.count(name) > 1]
-    problems += [f"section {name!r} is not known here" for name in sections if name not in rules]
-    for name, rule in rules.items():
-        template = sections.get(name)
-        if template is None or not template.text:
-            problems.append(f"section {name!r} is missing or empty")
+    for name, template in sections.items():
+        if name not in rules:
+            problems.append(f"section {name!r} is not known here")
+        elif not template.text:
+            problems.append(f"section {name!r} is empty")
         else:
-            problems += [f"section {name!r}: {text}" for text in rule.complaints(template)]
+            problems += [f"section {name!r}: {it}" for it in rules[name].complaints(template)]
     if problems:
         raise ConfigurationError("\n".join(f"{file}: {problem}" for problem in problems))
     return sections

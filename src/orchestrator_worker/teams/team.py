@@ -1,15 +1,25 @@
-"""What a team is: a served model made of three roles, their prompts, a route and limits. Data, no
+"""What a team is: a served model made of roles, their prompts, a route and limits. Data, no
 behaviour.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from orchestrator_worker.claude.client import Effort
 from orchestrator_worker.teams.prompts import Template
 
-Route = Literal["auto", "always", "never"]
-"""Whether the lead decides, must delegate, or answers alone."""
+Route = Literal["auto", "always", "never", "fixed"]
+"""Whether the lead decides, must delegate, answers alone, or the team lists its subtasks itself."""
+PlanForm = Literal["tool", "text"]
+"""Whether the lead writes its plan as a tool call (or structured output), or as text."""
+PromptLevel = Literal["fixed", "planned", "guarded"]
+"""Who writes the workers' prompts: the team, the lead, or the lead within the team's role."""
+SynthesisMode = Literal["write", "sections", "list"]
+"""The synthesizer's own text, the results in plan order, or the results as a JSON array."""
+MissingDependency = Literal["run", "skip"]
+"""What a subtask does when one it depends on has no result: run with the gap named, or not run."""
+OutputForm = Literal["text", "json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +40,20 @@ class Lead(Member):
     """Description of the tool by which the lead delegates."""
     plan: Template
     """Its system prompt when it must delegate (`route = "always"`)."""
+    level: Template
+    """Added to either: how to write instructions at the team's prompt level."""
+    types: Template
+    """Added when the team has types of subtasks: which there are."""
+    tiers: Template
+    """Added when a subtask may ask for another model: which there are."""
+    text_plan: Template
+    """Added when the plan is text: its form."""
+    rest: Template
+    """User turn that asks for what a cut plan still lacks."""
+    repair: Template
+    """User turn that asks for another plan after one that could not be used."""
+    review: Template
+    """User turn that shows the results and asks whether something is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +63,19 @@ class Worker(Member):
     turn: Template
     """The user turn that carries the subtask; all before it is the same for every worker of a run.
     """
+    json_output: Template
+    """Added to the turn of a subtask whose result must be JSON."""
+    redo: Template
+    """Added to the turn of a subtask whose first result was found weak."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluator(Member):
+    """Scores results against the question; those below `min_score` are done once more."""
+
+    turn: Template
+    min_score: int
+    """From 0 to 10."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +84,37 @@ class Synthesizer(Member):
 
     turn: Template
     """The user turn that carries the results and the gaps."""
+    heading: Template
+    """Stands over each result where results are the answer."""
     gap_note: Template
     """Added to an answer that does not name a missing part itself."""
+    reduce: Template
+    """System prompt of those who shorten results that are too long to be read at once."""
+    reduce_turn: Template
+
+
+@dataclass(frozen=True, slots=True)
+class SubtaskType:
+    """A kind of subtask that the lead may name."""
+
+    description: str
+    """For the lead."""
+    prompt: Template | None
+    """For the worker; may place the subtask's own instructions with a placeholder."""
+    tier: str | None
+    """None: the team's worker model."""
+    output: OutputForm | None
+    """None: as the plan says."""
+    schema: Mapping[str, Any] | None
+    """JSON Schema that a result must fulfil."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A model under the short name that plans use."""
+
+    name: str
+    model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +136,8 @@ class Caps:
     max_workers: int
     """Subtasks after expansion."""
     max_concurrent_workers: int
+    max_rounds: int
+    """Plans of one run, the first included; above 1 the lead reviews the results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +148,44 @@ class Team:
     """What callers name in `model`."""
     description: str
     route: Route
+    plan_form: PlanForm
+    level: PromptLevel
+    synthesis: SynthesisMode
+    missing_dependency: MissingDependency
     progress: bool
     """Whether a stream carries readable progress as reasoning text."""
+    shared_prefix: bool
+    """Whether workers share the conversation through the prompt cache where it pays."""
     lead: Lead
     worker: Worker
+    evaluator: Evaluator | None
+    """None: results are not scored."""
     synthesizer: Synthesizer
+    types: Mapping[str, SubtaskType]
+    tiers: tuple[Tier, ...]
+    """What a subtask may ask for, from the cheapest up; a worker that fails is tried once on the
+    one above its own.
+    """
+    subtasks: tuple[Mapping[str, Any], ...]
+    """The plan of a team whose route is `fixed`."""
+    reduce_above_tokens: int
+    """Results longer than this, by estimate, are shortened before they are written up."""
     deadlines: Deadlines
     caps: Caps
+
+    @property
+    def models(self) -> frozenset[str]:
+        """Every model this team may call."""
+        members = (self.lead, self.worker, self.synthesizer, self.evaluator)
+        own = (member.model for member in members if member is not None)
+        return frozenset((*own, *(tier.model for tier in self.tiers)))
+
+    def model_of(self, tier: str | None) -> str:
+        """Return the model behind a tier's name; None: the workers' own."""
+        return next((known.model for known in self.tiers if known.name == tier), self.worker.model)
+
+    def tier_above(self, model: str) -> Tier | None:
+        """Return the tier on which a worker that failed on `model` is tried once more."""
+        models = [tier.model for tier in self.tiers]
+        above = self.tiers[models.index(model) + 1 :] if model in models else ()
+        return above[0] if above else None

@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 
 from orchestrator_worker.api.chat.progress import for_people, for_programs
-from orchestrator_worker.api.chat.usage import orchestration_report, usage_object
+from orchestrator_worker.api.chat.report import plan_report, results_report, usage_report
+from orchestrator_worker.api.chat.usage import usage_object
 from orchestrator_worker.api.errors import error_body
 from orchestrator_worker.clock import unix_seconds
 from orchestrator_worker.ids import new_id
@@ -47,8 +48,10 @@ class Wanted:
     """`stream_options.include_usage`."""
     progress: bool = False
     """Progress for programs."""
-    report: bool = False
-    """The `orchestration` report of all agents."""
+    usage_report: bool = False
+    """What every agent used, in `orchestration`."""
+    results: bool = False
+    """What became of every subtask, in `orchestration`."""
     reasoning: bool = True
     """Progress for people, a setting of the team."""
 
@@ -86,7 +89,7 @@ class Codec:
     def last(self) -> Iterator[bytes]:
         """Yield the frames that close a stream whose run has finished."""
         last = self._chunk({}, finish_reason(self._run.stop_reason))
-        report = {"orchestration": orchestration_report(self._run)} if self._wanted.report else {}
+        report = self._report()
         if self._wanted.usage_chunk:
             usage = {**self._chunk(None), "usage": usage_object(self._run)}
             yield _frame(last)
@@ -97,7 +100,7 @@ class Codec:
 
     def failed(self, error: Exception) -> Iterator[bytes]:
         """Yield the frames that close a stream whose run has failed."""
-        report = {"orchestration": orchestration_report(self._run)} if self._wanted.report else {}
+        report = self._report()
         yield _frame({**error_body(error), **report})
         yield DONE
 
@@ -116,9 +119,19 @@ class Codec:
             "choices": [choice],
             "usage": usage_object(self._run),
         }
-        if self._wanted.report:
-            body["orchestration"] = orchestration_report(self._run)
-        return body
+        return {**body, **self._report()}
+
+    def _report(self) -> dict[str, Any]:
+        """Return the `orchestration` field as far as it was asked for; else nothing."""
+        run, wanted = self._run, self._wanted
+        report: dict[str, Any] = {}
+        if run.request.plan_only:
+            report |= plan_report(run)
+        if wanted.usage_report:
+            report |= usage_report(run)
+        if wanted.results:
+            report |= results_report(run)
+        return {"orchestration": report} if report else {}
 
     def _chunk(self, delta: dict[str, Any] | None, finish: str | None = None) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}

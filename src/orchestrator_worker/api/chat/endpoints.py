@@ -16,9 +16,10 @@ from orchestrator_worker.api.middleware import trace_of
 from orchestrator_worker.api.openapi import CHAT_ERRORS, CHAT_OK, CHAT_OPENAPI, errors
 from orchestrator_worker.errors import InvalidRequest
 from orchestrator_worker.orchestration.run import RunRequest
+from orchestrator_worker.teams.scaling import scaled
 
 ORCHESTRATION_HEADER = "x-orchestration"
-_KNOWN = frozenset({"progress", "usage"})
+_KNOWN = frozenset({"plan", "progress", "results", "usage"})
 
 
 async def chat_request(request: Request, principal: CurrentPrincipal) -> ChatCompletionRequest:
@@ -51,18 +52,20 @@ async def create_chat_completion(
     resources: CurrentResources,
 ) -> Response:
     """Answer a conversation with a team of agents."""
-    team = await resources.team(body.model)
+    team = scaled(await resources.team(body.model), body.reasoning_effort)
     run = RunRequest(
         request_id=trace_of(request.scope).request_id,
         principal=principal.subject,
         team=team,
         conversation=body.conversation,
         max_tokens=body.answer_cap,
+        plan_only="plan" in wishes,
     )
     wanted = Wanted(
         usage_chunk=body.include_usage,
         progress="progress" in wishes,
-        report="usage" in wishes,
+        usage_report="usage" in wishes,
+        results="results" in wishes,
         reasoning=team.progress,
     )
     return RunResponse(resources.orchestrator, run, wanted, stream=bool(body.stream))

@@ -7,10 +7,14 @@ from orchestrator_worker.orchestration.events import (
     Event,
     PlanClosed,
     PlanRepaired,
+    ReductionStarted,
+    ResultScored,
+    RoundReviewed,
     RouteDecided,
     RunStarted,
     SubtaskPlanned,
     SynthesisStarted,
+    WorkerEscalated,
     WorkerFinished,
     WorkerStarted,
 )
@@ -27,6 +31,15 @@ def for_people(event: Event) -> str | None:
             return None  # its text is the answer that was just read
         case WorkerFinished(result=result):
             return _ending(event, result)
+        case WorkerEscalated(subtask, reason, model):
+            return f"↻ {subtask.title}: {reason}; trying {model}\n"
+        case ResultScored(subtask, score, reason, redone=True):
+            return f"↻ {subtask.title}: {score}/10, {reason}\n"
+        case RoundReviewed(added=added) if added:
+            titles = "; ".join(subtask.title for subtask in added)
+            return f"Added {_count(len(added), 'subtask')}: {titles}\n"
+        case ReductionStarted(reducers=reducers):
+            return f"Shortening the results in {_count(reducers, 'part')} …\n"
         case SynthesisStarted():
             return "Writing the answer …\n"
         case _:
@@ -57,6 +70,7 @@ def for_programs(event: Event) -> dict[str, Any] | None:
                 "event": "subtask_planned",
                 "index": index,
                 "subtask_id": subtask.id,
+                "type": subtask.type,
                 "title": subtask.title,
                 "depends_on": list(subtask.depends_on),
             }
@@ -68,10 +82,44 @@ def for_programs(event: Event) -> dict[str, Any] | None:
             }
         case PlanClosed(subtasks):
             return {"event": "plan_closed", "subtasks": len(subtasks)}
+        case _:
+            return _of_results(event)
+
+
+def _of_results(event: Event) -> dict[str, Any] | None:
+    match event:
         case WorkerStarted(subtask, model):
             return {"event": "worker_started", "subtask_id": subtask.id, "model": model}
+        case WorkerEscalated(subtask, reason, model):
+            return {
+                "event": "worker_escalated",
+                "subtask_id": subtask.id,
+                "reason": reason,
+                "model": model,
+            }
         case WorkerFinished(result=result):
             return _finished(result)
+        case ResultScored(subtask, score, reason, redone):
+            return {
+                "event": "result_scored",
+                "subtask_id": subtask.id,
+                "score": score,
+                "reason": reason,
+                "redone": redone,
+            }
+        case RoundReviewed(number, added, reason):
+            return {
+                "event": "round_reviewed",
+                "round": number,
+                "added": [subtask.id for subtask in added],
+                "reason": reason,
+            }
+        case ReductionStarted(reducers, tokens):
+            return {
+                "event": "reduction_started",
+                "reducers": reducers,
+                "estimated_tokens": tokens,
+            }
         case SynthesisStarted(model):
             return {"event": "synthesis_started", "model": model}
         case _:

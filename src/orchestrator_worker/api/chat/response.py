@@ -19,7 +19,7 @@ from orchestrator_worker.api.connection import ClientLeft, while_connected
 from orchestrator_worker.api.errors import JSONResponse
 from orchestrator_worker.api.middleware import RequestTrace, trace_of
 from orchestrator_worker.errors import OrchestratorError
-from orchestrator_worker.orchestration.events import AnswerDelta, Event, LeadStarted
+from orchestrator_worker.orchestration.events import AnswerDelta, Event, LeadStarted, PlanClosed
 from orchestrator_worker.orchestration.orchestrator import Orchestrator
 from orchestrator_worker.orchestration.results import Succeeded
 from orchestrator_worker.orchestration.run import Run, RunRequest
@@ -110,13 +110,15 @@ class RunResponse(Response):
 
 
 async def _until_lead_started(run: Run) -> list[Event]:
-    """Return the events up to the lead's start, or those of the first seconds."""
+    """Return the events up to the lead's start (or the plan, where there is no lead), or those of
+    the first seconds.
+    """
     held: list[Event] = []
     try:
         async with asyncio.timeout(HOLD_SECONDS):
             async for event in run:
                 held.append(event)
-                if isinstance(event, LeadStarted):
+                if isinstance(event, LeadStarted | PlanClosed):
                     break
     except TimeoutError:
         _log.info("lead_slow", seconds=HOLD_SECONDS)

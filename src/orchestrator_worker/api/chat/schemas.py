@@ -23,6 +23,7 @@ from pydantic import (
 from orchestrator_worker.claude.client import Message
 from orchestrator_worker.errors import InvalidRequest
 from orchestrator_worker.orchestration.conversation import Conversation
+from orchestrator_worker.teams.scaling import ReasoningEffort
 
 MAX_MESSAGES = 1000
 MAX_PARTS = 1000
@@ -122,6 +123,10 @@ class ChatCompletionRequest(_Wire):
     )
     top_p: float | None = Field(
         default=None, ge=0, le=1, description="Accepted without effect: Claude takes none."
+    )
+    reasoning_effort: ReasoningEffort | None = Field(
+        default=None,
+        description="none, minimal: a single call; high and above: more thought, finer plans.",
     )
     response_format: ResponseFormat | None = None
     logprobs: Literal[False] | None = None

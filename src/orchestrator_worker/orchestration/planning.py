@@ -1,0 +1,191 @@
+"""The plan of one run while it is being written: each entry goes through the gate to the scheduler
+the moment it closes.
+
+Owns what has been planned and what the plan lacks; who writes it, and when it is asked for again,
+is the lead's turn (`lead.py`).
+"""
+
+from dataclasses import replace
+
+import structlog
+
+from orchestrator_worker.orchestration.events import (
+    PlanClosed,
+    PlanRepaired,
+    RouteDecided,
+    SubtaskPlanned,
+)
+from orchestrator_worker.orchestration.gate import Gate, GateRules, Repair
+from orchestrator_worker.orchestration.plan import PlanReader, Subtask
+from orchestrator_worker.orchestration.prefix import SharedPrefix
+from orchestrator_worker.orchestration.run import Run
+from orchestrator_worker.orchestration.scheduler import Scheduler
+from orchestrator_worker.orchestration.text_plan import TextPlan
+from orchestrator_worker.orchestration.voice import Voice
+from orchestrator_worker.orchestration.worker import Workers
+
+_log = structlog.stdlib.get_logger(__name__)
+
+SHORT_TITLE_CHARS = 60
+REASONS_TOLD = 10
+"""How many of the gate's reasons the lead hears when it is asked for another plan."""
+
+
+class Planning:
+    """The subtasks of one run, over all its rounds."""
+
+    def __init__(
+        self,
+        run: Run,
+        scheduler: Scheduler,
+        workers: Workers,
+        voice: Voice,
+        prefix: SharedPrefix,
+    ) -> None:
+        self._run = run
+        self._scheduler = scheduler
+        self._workers = workers
+        self._voice = voice
+        self._prefix = prefix
+        self._team = run.request.team
+        self._gate = Gate(
+            GateRules(
+                self._team.caps.max_subtasks,
+                self._team.caps.max_workers,
+                types=frozenset(self._team.types) or None,
+                tiers=frozenset(tier.name for tier in self._team.tiers),
+            )
+        )
+        self._reader = PlanReader()
+        self._text = TextPlan()
+        self.subtasks: list[Subtask] = []
+        self.reasons: list[str] = []
+        """Why entries were changed or dropped, the first few."""
+
+    @property
+    def begun(self) -> bool:
+        """True once a subtask has been admitted."""
+        return bool(self.subtasks)
+
+    @property
+    def whole(self) -> bool:
+        """True once the list that is being read has come to its end."""
+        return self._reader.closed or self._text.closed
+
+    @property
+    def overrun(self) -> bool:
+        """True when so much is planned over the cap that nobody needs to read on."""
+        return self._gate.overrun
+
+    def read_anew(self) -> None:
+        """Expect another list, whatever became of the last one."""
+        self._reader = PlanReader()
+        self._text = TextPlan()
+
+    async def opened(self) -> None:
+        """The lead has begun to plan."""
+        if not self._run.request.plan_only:
+            self._prefix.plan_opened()
+
+    async def feed(self, text: str) -> None:
+        """Take a piece of the plan's JSON and start what it completes."""
+        for raw in self._reader.feed(text):
+            await self.take(raw)
+
+    def sift(self, text: str) -> tuple[str, list[object], bool]:
+        """Read a piece of text that may hold a plan; returns what is certainly no plan, the entries
+        that closed, and whether a plan has begun.
+        """
+        prose, entries = self._text.feed(text)
+        return prose, entries, self._text.begun
+
+    def rest_of_text(self) -> str:
+        """Return what was held back of a text that has ended, and is no plan after all."""
+        return self._text.end()
+
+    async def take(self, raw: object) -> None:
+        """Admit one entry as it was planned, and start what it becomes."""
+        admitted = self._gate.admit(raw)
+        for repair in self._gate.take_repairs():
+            await self._repaired(repair)
+        for subtask in admitted:
+            await self._start(self._completed(subtask))
+
+    async def take_fixed(self) -> None:
+        """Plan what the team has listed itself."""
+        listed = self._team.subtasks
+        self._prefix.plan_known(sum(len(entry.get("for_each", [""])) for entry in listed))
+        await self._run.emit(RouteDecided("delegated"))
+        for entry in listed:
+            await self.take(entry)
+        await self.close(cut=False)
+
+    async def close(self, *, cut: bool) -> None:
+        """No further subtask will come; a plan without a usable one becomes the caller's own
+        request.
+
+        `cut`: the lead could not finish it.
+        """
+        if cut:
+            await self._repaired(Repair(None, "the plan broke off; what was read of it stands"))
+            self._omit("the rest of the plan, which broke off")
+        if self.overrun:
+            self._omit(f"what was planned beyond the first {self._team.caps.max_subtasks} parts")
+        elif self._gate.dropped:
+            self._omit(_dropped_in_words(self._gate.dropped))
+        if not self.begun:
+            await self._repaired(Repair(None, "no usable subtask; the request itself is one"))
+            self._prefix.plan_known(1)
+            await self._start(self._whole_request())
+        await self.settled()
+        if self._one_will_do:
+            await self._voice.alone(self.subtasks[0])
+
+    async def settled(self) -> None:
+        """Tell the run what is planned by now."""
+        self._run.plan = tuple(self.subtasks)
+        self._workers.planned = len(self.subtasks)
+        await self._run.emit(PlanClosed(self._run.plan))
+
+    @property
+    def _one_will_do(self) -> bool:
+        """Whether a single worker's stream can be the answer: nobody wants to judge it first."""
+        judged = self._team.evaluator is not None or self._team.caps.max_rounds > 1
+        written = self._team.synthesis != "list"
+        alone = len(self.subtasks) == 1 and not self._run.request.plan_only
+        return alone and written and not judged
+
+    def _omit(self, what: str) -> None:
+        if self.begun:  # else the whole request is worked on after all
+            self._run.omissions.append(what)
+
+    def _whole_request(self) -> Subtask:
+        text = self._run.request.conversation.last_request
+        return Subtask("s1", " ".join(text[:SHORT_TITLE_CHARS].split()), text)
+
+    def _completed(self, subtask: Subtask) -> Subtask:
+        """Return the subtask with what its type decides."""
+        kind = self._team.types.get(subtask.type or "")
+        if kind is None:
+            return subtask
+        return replace(
+            subtask, tier=subtask.tier or kind.tier, output=kind.output or subtask.output
+        )
+
+    async def _start(self, subtask: Subtask) -> None:
+        self.subtasks.append(subtask)
+        await self._run.emit(SubtaskPlanned(len(self.subtasks), subtask))
+        if not self._run.request.plan_only:
+            self._scheduler.add(subtask)
+            await self._voice.planned(subtask)
+
+    async def _repaired(self, repair: Repair) -> None:
+        _log.info("plan_repaired", subtask_id=repair.subtask_id, reason=repair.reason)
+        if len(self.reasons) < REASONS_TOLD:
+            self.reasons.append(repair.reason)
+        await self._run.emit(PlanRepaired(repair))
+
+
+def _dropped_in_words(count: int) -> str:
+    parts, were = ("part", "was") if count == 1 else ("parts", "were")
+    return f"{count} planned {parts} that {were} dropped"

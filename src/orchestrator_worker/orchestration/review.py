@@ -1,0 +1,165 @@
+"""What happens between the last result and the answer: weak results are done once more, and the
+lead may add to its plan.
+
+Both are a team's choice (`evaluate`, `max_rounds`), both happen within the coordination phase, and
+neither can cost the run its answer: an evaluator or a review that fails leaves things as they are.
+"""
+
+from typing import Any
+
+import structlog
+
+from orchestrator_worker.claude.client import Call, ClaudeClient, TextDelta
+from orchestrator_worker.errors import UpstreamError
+from orchestrator_worker.orchestration.deadlines import CoordinationClock
+from orchestrator_worker.orchestration.events import ResultScored, RoundReviewed
+from orchestrator_worker.orchestration.json_results import NotTheJson, read_json
+from orchestrator_worker.orchestration.lead import LeadAgent
+from orchestrator_worker.orchestration.plan import Subtask
+from orchestrator_worker.orchestration.planning import Planning
+from orchestrator_worker.orchestration.results import Result, Succeeded, as_data
+from orchestrator_worker.orchestration.run import Round, Run, Score
+from orchestrator_worker.orchestration.scheduler import Scheduler
+from orchestrator_worker.orchestration.worker import Workers
+from orchestrator_worker.teams.team import Evaluator
+
+_log = structlog.stdlib.get_logger(__name__)
+MOST = 10
+REASON_CHARS = 500
+
+SCORES_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "scores": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "id": {"type": "string", "description": "The result's id."},
+                    "reason": {"type": "string", "description": "One sentence."},
+                    "score": {"type": "integer", "description": "From 0 to 10."},
+                },
+                "required": ["id", "reason", "score"],
+                "additionalProperties": False,
+            },
+        }
+    },
+    "required": ["scores"],
+    "additionalProperties": False,
+}
+"""The reason stands before the score, so that the score follows from it."""
+
+
+class Review:
+    """Evaluation and further rounds of one run."""
+
+    def __init__(
+        self,
+        claude: ClaudeClient,
+        run: Run,
+        clock: CoordinationClock,
+        lead: LeadAgent,
+        planning: Planning,
+        scheduler: Scheduler,
+        workers: Workers,
+    ) -> None:
+        self._claude = claude
+        self._run = run
+        self._clock = clock
+        self._lead = lead
+        self._planning = planning
+        self._scheduler = scheduler
+        self._workers = workers
+
+    async def improve(self) -> None:
+        """Evaluate and review until the lead is content or the rounds are used up."""
+        team = self._run.request.team
+        results = await self._evaluated(await self._scheduler.join())
+        for number in range(2, team.caps.max_rounds + 1):
+            if not await self._lead_adds(number, results):
+                return
+            results = await self._evaluated(await self._scheduler.join())
+
+    async def _lead_adds(self, number: int, results: tuple[Result, ...]) -> bool:
+        before = len(self._planning.subtasks)
+        turn = await self._lead.review(results)
+        added = tuple(self._planning.subtasks[before:])
+        reason = turn.remark.strip() or None
+        if turn.failure is not None:
+            reason = f"the review failed: {turn.failure.fault.value}"
+        self._run.rounds.append(Round(number, added, reason))
+        await self._run.emit(RoundReviewed(number, added, reason))
+        if added:
+            await self._planning.settled()
+        return bool(added)
+
+    async def _evaluated(self, results: tuple[Result, ...]) -> tuple[Result, ...]:
+        """Score what has not been scored, and wait for what is done once more."""
+        evaluator = self._run.request.team.evaluator
+        judged = {score.subtask.id for score in self._run.scores}
+        fresh = [it for it in results if isinstance(it, Succeeded) and it.subtask.id not in judged]
+        if evaluator is None or not fresh:
+            return results
+        weak = False
+        for score, result in await self._scores(evaluator, fresh):
+            self._run.scores.append(score)
+            await self._run.emit(
+                ResultScored(score.subtask, score.score, score.reason, score.redone)
+            )
+            if score.redone:
+                weak = True
+                self._redo(result, score.reason)
+        return await self._scheduler.join() if weak else results
+
+    def _redo(self, weak: Succeeded, feedback: str) -> None:
+        async def work(subtask: Subtask, needed: tuple[Result, ...]) -> Result:
+            return await self._workers.redo(subtask, needed, weak, feedback)
+
+        self._scheduler.again(weak.subtask, work)
+
+    async def _scores(
+        self, evaluator: Evaluator, results: list[Succeeded]
+    ) -> list[tuple[Score, Succeeded]]:
+        try:
+            text = await self._ask(self._call(evaluator, results))
+            return _read_scores(text, evaluator.min_score, results)
+        except (UpstreamError, NotTheJson) as error:
+            _log.warning("results_not_scored", reason=str(error))
+            return []
+
+    async def _ask(self, call: Call) -> str:
+        async with self._claude.stream(call) as events:
+            return "".join([event.text async for event in events if isinstance(event, TextDelta)])
+
+    def _call(self, evaluator: Evaluator, results: list[Succeeded]) -> Call:
+        run, conversation = self._run, self._run.request.conversation
+        names = {"min_score": str(evaluator.min_score)}
+        turn = evaluator.turn.fill({**names, "results": as_data(results)})
+        return Call(
+            model=evaluator.model,
+            max_tokens=evaluator.max_tokens,
+            effort=evaluator.effort,
+            system=conversation.system_after(evaluator.system.fill(names)),
+            messages=conversation.with_turn(turn),
+            output_schema=SCORES_SCHEMA,
+            origin=run.origin("evaluator"),
+            ledger=run.ledger,
+            idle_seconds=run.request.team.deadlines.idle_seconds,
+            deadline=self._clock.deadline,
+        )
+
+
+def _read_scores(
+    text: str, min_score: int, results: list[Succeeded]
+) -> list[tuple[Score, Succeeded]]:
+    """Return the scores of results there are; what else the evaluator wrote is passed over."""
+    entries: list[dict[str, Any]] = read_json(text, SCORES_SCHEMA)["scores"]
+    by_id = {result.subtask.id: result for result in results}
+    found: dict[str, tuple[Score, Succeeded]] = {}
+    for entry in entries:
+        result = by_id.get(entry["id"])
+        if result is not None:
+            score = min(max(entry["score"], 0), MOST)
+            reason = entry["reason"][:REASON_CHARS]
+            found[entry["id"]] = Score(result.subtask, score, reason, score < min_score), result
+    return list(found.values())
