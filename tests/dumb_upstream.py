@@ -30,7 +30,13 @@ class DumbCall:
 
     @property
     def role(self) -> str:
-        return self.headers.get("x-orchestrator-role", "")
+        """The agent's; a call that only writes the cache has a role of its own."""
+        warms_up = self.purpose == "warm-up"
+        return "warm-up" if warms_up else self.headers.get("x-orchestrator-role", "")
+
+    @property
+    def purpose(self) -> str:
+        return self.headers.get("x-orchestrator-purpose", "")
 
     @property
     def system_text(self) -> str:
@@ -72,6 +78,34 @@ class Status:
         await write(
             f"HTTP/1.1 {self.status} X\r\ncontent-type: application/json\r\n{extra}"
             f"content-length: {len(body)}\r\n\r\n".encode()
+            + body
+        )
+
+
+@dataclass
+class Warmed:
+    """A call without an answer has written the cache."""
+
+    hold_before: asyncio.Event | None = None
+    usage: dict[str, Any] = field(default_factory=lambda: {"cache_creation_input_tokens": 1000})
+
+    async def __call__(self, call: DumbCall, write: Write) -> None:
+        if self.hold_before:
+            await self.hold_before.wait()
+        message = {
+            "id": "msg_dumb",
+            "type": "message",
+            "role": "assistant",
+            "model": call.body["model"],
+            "content": [],
+            "stop_reason": "max_tokens",
+            "stop_sequence": None,
+            "usage": {"input_tokens": 0, "output_tokens": 0, **self.usage},
+        }
+        body = json.dumps(message).encode()
+        await write(
+            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+            + f"content-length: {len(body)}\r\n\r\n".encode()
             + body
         )
 
@@ -221,7 +255,7 @@ class DumbUpstream:
         self.models: dict[str, dict[str, Any]] = {}
         """What the models endpoint says, by id; `models_status` for all else."""
         self.models_status = 404
-        self._answers: dict[str, list[Answer]] = {}
+        self._answers: dict[str, list[Answer]] = {"warm-up": [Warmed()]}
         self._by_title: dict[str, list[Answer]] = {}
         self._arrival = asyncio.Condition()
         self._connections: set[asyncio.Task[None] | None] = set()
