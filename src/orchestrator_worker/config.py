@@ -85,7 +85,7 @@ class ClaudeSettings(_Group):
     )
     """Without `/v1`. None: Anthropic's own."""
     prompt_cache: bool = Field(default=True, validation_alias="PROMPT_CACHE")
-    """Whether a run's workers share the conversation through Claude's prompt cache."""
+    """Whether what calls have in common goes through Claude's prompt cache where that pays."""
 
     @field_validator("api_key")
     @classmethod

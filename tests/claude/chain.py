@@ -1,12 +1,11 @@
 """The client chain as the service builds it, in front of an upstream of the test's own."""
 
-import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from dumb_upstream import DumbCall, DumbUpstream, Write
+from dumb_upstream import DumbUpstream
 from orchestrator_worker.app import claude_chain
 from orchestrator_worker.claude.anthropic_client import AnthropicClient
 from orchestrator_worker.claude.client import (
@@ -66,26 +65,3 @@ def call(role: Role = "worker", purpose: str | None = None, **fields: Any) -> Ca
         **fields,
     }
     return Call(**asked)
-
-
-@dataclass
-class Whole:
-    """A message that is not streamed."""
-
-    usage: dict[str, Any] = field(default_factory=lambda: {"input_tokens": 3})
-    body: bytes | None = None
-    """Instead of the message."""
-
-    async def __call__(self, asked: DumbCall, write: Write) -> None:
-        message = {
-            "id": "msg_whole",
-            "type": "message",
-            "role": "assistant",
-            "model": asked.body["model"],
-            "content": [],
-            "stop_reason": "max_tokens",
-            "usage": {"output_tokens": 0, **self.usage},
-        }
-        body = json.dumps(message).encode() if self.body is None else self.body
-        head = f"HTTP/1.1 200 X\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
-        await write(head.encode() + b"\r\n\r\n" + body)

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from dumb_upstream import DumbUpstream, Reply, Status
+from dumb_upstream import DumbUpstream, Reply, Status, Warmed
 from orchestrator_worker.claude.client import Call, MessageStopped, Tool
 from orchestrator_worker.claude.refusal import read_refusal
 from orchestrator_worker.errors import Feature, UpstreamError, UpstreamFault
-from tests.claude.chain import Whole, call, chain_before
+from tests.claude.chain import call, chain_before
 
 SCHEMA = {"type": "object", "properties": {}, "additionalProperties": False}
 EVERYTHING: dict[str, Any] = {
@@ -262,7 +262,8 @@ def warming(**fields: Any) -> Call:
 
 
 async def test_a_server_without_pre_warms_is_not_asked_again(upstream: DumbUpstream) -> None:
-    upstream.answer("worker", refused("max_tokens: must be at least 1"), Reply(text="right"))
+    upstream.answer("warm-up", refused("max_tokens: must be at least 1"))
+    upstream.answer("worker", Reply(text="right"))
     with capture_logs() as logs:
         async with chain_before(upstream) as chain:
             for _ in range(2):
@@ -294,7 +295,7 @@ async def test_no_cache_is_warmed_where_there_is_none(upstream: DumbUpstream, mo
 
 
 async def test_a_pre_warm_survives_the_loss_of_another_feature(upstream: DumbUpstream) -> None:
-    upstream.answer("worker", refused("output_config.effort: no"), Whole())
+    upstream.answer("warm-up", refused("output_config.effort: no"), Warmed())
     async with chain_before(upstream) as chain:
         events = await chain.events(warming(effort="low"))
     assert isinstance(events[-1], MessageStopped)

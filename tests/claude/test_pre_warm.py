@@ -6,14 +6,14 @@ from typing import Any
 import orjson
 import pytest
 
-from dumb_upstream import DumbUpstream, Hang, Reply, Status
+from dumb_upstream import DumbUpstream, Hang, Reply, Status, Warmed
 from orchestrator_worker.claude.capabilities import capabilities_of
 from orchestrator_worker.claude.client import Message, MessageStarted, MessageStopped, Tool
 from orchestrator_worker.claude.pricing import cost_usd
 from orchestrator_worker.claude.usage import Usage
 from orchestrator_worker.claude.wire import encode
 from orchestrator_worker.errors import UpstreamError, UpstreamFault
-from tests.claude.chain import Whole, call, chain_before
+from tests.claude.chain import call, chain_before
 
 BREAKPOINT = {"type": "ephemeral"}
 SYSTEM = ("You work.",)
@@ -70,14 +70,15 @@ async def test_a_pre_warm_and_the_calls_after_it_begin_with_the_same_bytes(
         "shared_prefix": True,
     }
     written = {"input_tokens": 3, "cache_creation_input_tokens": 20_000}
-    upstream.answer("worker", Whole(written), Reply(text="right"))
+    upstream.answer("warm-up", Warmed(written))
+    upstream.answer("worker", Reply(text="right"))
     async with chain_before(upstream) as chain:
         shared = (Message("user", ("the shared part",)),)
         warm = call(max_tokens=0, messages=shared, purpose="warm-up", **fields)
         events = await chain.events(warm)
         assert await chain.text(call(**fields)) == "right"
     usage = Usage(3, 0, 0, 20_000)
-    assert events == [MessageStarted("msg_whole", usage), MessageStopped("max_tokens", usage)]
+    assert events == [MessageStarted("msg_dumb", usage), MessageStopped("max_tokens", usage)]
     first, second = upstream.calls
     assert "stream" not in first.body
     assert first.headers["accept"] == "application/json"
@@ -132,7 +133,7 @@ def test_the_share_of_a_cache_read_differs_between_models() -> None:
 async def test_a_pre_warm_that_is_answered_with_something_else_fails(
     upstream: DumbUpstream, body: bytes, fault: str
 ) -> None:
-    upstream.answer("worker", Whole(body=body))
+    upstream.answer("worker", Warmed(body=body))
     async with chain_before(upstream) as chain:
         with pytest.raises(UpstreamError) as error:
             await chain.events(call(max_tokens=0, shared_prefix=True))
@@ -141,7 +142,7 @@ async def test_a_pre_warm_that_is_answered_with_something_else_fails(
 
 
 async def test_a_pre_warm_is_not_retried(upstream: DumbUpstream) -> None:
-    upstream.answer("worker", Status(529, "overloaded_error"), Whole())
+    upstream.answer("worker", Status(529, "overloaded_error"), Warmed())
     async with chain_before(upstream) as chain:
         with pytest.raises(UpstreamError):
             await chain.events(call(max_tokens=0, shared_prefix=True))

@@ -79,6 +79,10 @@ class Call:
     """How much the model deliberates: high and above think before they write. None: the model's own
     default.
     """
+    shared_role: bool = False
+    """Other calls begin with the same tools and the same first block of `system`, so a cache
+    breakpoint goes there.
+    """
     shared_prefix: bool = False
     """Other calls begin with the same blocks, up to the last block of the last message (with
     `max_tokens` 0: that block included), so the cache breakpoint goes there. A model that caches

@@ -51,7 +51,7 @@ def encode(call: Call, capabilities: Capabilities) -> bytes:
     if "thinking" in carried:
         body["thinking"] = capabilities.thinking(call.effort)
     if "cache_control" in carried:
-        _mark_shared_prefix(body)
+        _mark_shared(call, body)
     return orjson.dumps(body)
 
 
@@ -64,11 +64,22 @@ def features_of(call: Call, capabilities: Capabilities) -> frozenset[Feature]:
         ("strict", any(tool.strict for tool in call.tools)),
         ("effort", call.effort is not None and capabilities.effort),
         ("thinking", capabilities.thinking(call.effort) is not None),
-        ("cache_control", call.shared_prefix and capabilities.min_cached_tokens is not None),
+        ("cache_control", _is_shared(call) and capabilities.min_cached_tokens is not None),
         ("output_format", call.output_schema is not None and call.max_tokens > 0),
         ("pre_warm", call.max_tokens == 0),
     )
     return frozenset(feature for feature, wanted in asked if wanted and feature not in call.without)
+
+
+def _is_shared(call: Call) -> bool:
+    return call.shared_prefix or (call.shared_role and bool(call.system))
+
+
+def _mark_shared(call: Call, body: dict[str, Any]) -> None:
+    if call.shared_role and call.system:
+        body["system"][0]["cache_control"] = {"type": "ephemeral"}
+    if call.shared_prefix:
+        _mark_shared_prefix(body)
 
 
 def _mark_shared_prefix(body: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from orchestrator_worker.orchestration.deadlines import CoordinationClock
 from orchestrator_worker.orchestration.lead import LeadAgent, LeadTurn
 from orchestrator_worker.orchestration.places import ProcessPlaces
 from orchestrator_worker.orchestration.planning import Planning
-from orchestrator_worker.orchestration.prefix import SharedPrefix
+from orchestrator_worker.orchestration.prefix import RecentPrompts, SharedPrefix
 from orchestrator_worker.orchestration.results import Skipped, TimedOut
 from orchestrator_worker.orchestration.review import Review
 from orchestrator_worker.orchestration.run import Run
@@ -26,10 +26,13 @@ from orchestrator_worker.orchestration.worker import Workers
 class Coordination:
     """The lead and the workers of one run."""
 
-    def __init__(self, claude: ClaudeClient, run: Run, places: ProcessPlaces) -> None:
+    def __init__(
+        self, claude: ClaudeClient, run: Run, places: ProcessPlaces, recent: RecentPrompts
+    ) -> None:
         self._claude = claude
         self._run = run
         self._places = places
+        self._recent = recent
         self._clock = CoordinationClock(run.request.team.deadlines, run.started)
         self.turn = LeadTurn()
         """The lead's first turn; untouched where the team has listed its plan itself."""
@@ -76,7 +79,7 @@ class Coordination:
         self._raise_if_lost()
 
     async def _work(self, planning: Planning, scheduler: Scheduler, workers: Workers) -> None:
-        lead = LeadAgent(self._claude, self._run, self._clock, planning)
+        lead = LeadAgent(self._claude, self._run, self._clock, planning, self._recent)
         if lead.route == "fixed":
             self.turn.delegated = True
             await planning.take_fixed()

@@ -26,6 +26,7 @@ from orchestrator_worker.orchestration.deadlines import CoordinationClock
 from orchestrator_worker.orchestration.events import AnswerDelta, LeadStarted, RouteDecided
 from orchestrator_worker.orchestration.plan import PLAN_SCHEMA
 from orchestrator_worker.orchestration.planning import Planning
+from orchestrator_worker.orchestration.prefix import RecentPrompts
 from orchestrator_worker.orchestration.results import Result, as_data, found_and_missing
 from orchestrator_worker.orchestration.run import Run
 from orchestrator_worker.teams.prompts import Template
@@ -36,8 +37,8 @@ MIN_TOKENS_TO_DELEGATE = 1024
 """A caller's cap below this leaves no room for a plan: the lead answers alone, within exactly that
 cap.
 """
-WHOLE_PLAN = frozenset({"tool_use", "end_turn", "stop_sequence"})
-"""Stop reasons after which the lead has written all of its plan."""
+FINISHED = frozenset({"tool_use", "end_turn", "stop_sequence"})
+"""Stop reasons after which the lead has said all that it wanted to."""
 REASON_CHARS = 500
 """How much is kept of what the lead says when it reviews."""
 
@@ -69,12 +70,18 @@ class LeadAgent:
     """Puts the request to the lead."""
 
     def __init__(
-        self, claude: ClaudeClient, run: Run, clock: CoordinationClock, planning: Planning
+        self,
+        claude: ClaudeClient,
+        run: Run,
+        clock: CoordinationClock,
+        planning: Planning,
+        recent: RecentPrompts,
     ) -> None:
         self._claude = claude
         self._run = run
         self._clock = clock
         self._planning = planning
+        self._recent = recent
         cap = run.request.max_tokens
         self._brief = cap is not None and cap < MIN_TOKENS_TO_DELEGATE
         team = run.request.team
@@ -88,9 +95,11 @@ class LeadAgent:
         not raised.
         """
         await self._read(turn, self._call())
+        if self.route == "always" and turn.failure is None:
+            await self._delegate(turn)  # silence is a plan of no use, like any other
         lost = turn.failure is not None and not self._planning.begun
         if turn.delegated and turn.stop_reason != "refusal" and not lost:
-            await self._planning.close(cut=await self._still_cut(turn))
+            await self._planning.close(cut=await self._still_cut())
 
     async def review(self, results: tuple[Result, ...]) -> LeadTurn:
         """Show the lead the results; what it adds to the plan starts at once."""
@@ -99,14 +108,14 @@ class LeadAgent:
         review = self._run.request.team.lead.review
         return await self._ask_again(review, "review", results=as_data(found), gaps=gaps)
 
-    async def _still_cut(self, turn: LeadTurn) -> bool:
+    async def _still_cut(self) -> bool:
         """Ask once for what the plan lacks; returns whether it lacks something even then."""
         planning, lead = self._planning, self._run.request.team.lead
         if not planning.begun:
             reasons = "\n".join(planning.reasons) or "No complete subtask was found in it."
-            again = await self._ask_again(lead.repair, "repair", reasons=reasons)
-            return planning.begun and not self._finished(again)
-        if self._finished(turn):
+            await self._ask_again(lead.repair, "repair", reasons=reasons)
+            return planning.begun and not self._finished
+        if self._finished:
             return False
         known = [
             {"id": it.id, "title": it.title, "depends_on": it.depends_on}
@@ -114,13 +123,13 @@ class LeadAgent:
         ]
         told = orjson.dumps(known).decode()
         rest = await self._ask_again(lead.rest, "rest of plan", subtasks=told)
-        nothing_missing = rest.stop_reason in WHOLE_PLAN and not rest.delegated
-        return not nothing_missing and not self._finished(rest)
+        nothing_missing = rest.stop_reason in FINISHED and not rest.delegated
+        return not nothing_missing and not self._finished
 
-    def _finished(self, turn: LeadTurn) -> bool:
-        """Whether a plan's end has been read, or lies where nobody needs to read."""
-        whole = self._planning.whole and turn.stop_reason in WHOLE_PLAN
-        return whole or self._planning.overrun
+    @property
+    def _finished(self) -> bool:
+        """Whether the plan's end has been read, or lies where nobody needs to read."""
+        return self._planning.whole or self._planning.overrun
 
     async def _ask_again(self, template: Template, purpose: str, **values: str) -> LeadTurn:
         names = {**self._names(), **values}
@@ -196,12 +205,13 @@ class LeadAgent:
     def _call(self, more: str | None = None, purpose: str | None = None) -> Call:
         request = self._run.request
         lead, conversation = request.team.lead, request.conversation
-        first = more is None
+        may_answer = more is None and self.route != "always"
+        prompt = self._prompt()
         return Call(
             model=lead.model,
-            max_tokens=(request.max_tokens if first else None) or lead.max_tokens,
+            max_tokens=(request.max_tokens if may_answer else None) or lead.max_tokens,
             effort="low" if self._brief else lead.effort,  # thinking would eat the caller's cap
-            system=conversation.system_after(self._prompt()),
+            system=conversation.system_after(prompt),
             messages=conversation.messages if more is None else conversation.with_turn(more),
             tools=(self._delegate_tool(),) if self._form == "tool" else (),
             output_schema=PLAN_SCHEMA if self._form == "schema" else None,
@@ -209,6 +219,7 @@ class LeadAgent:
             ledger=self._run.ledger,
             idle_seconds=request.team.deadlines.idle_seconds,
             deadline=self._clock.deadline,
+            shared_role=request.team.prompt_cache and self._recent.again(lead.model, prompt),
         )
 
     def _prompt(self) -> str:
@@ -223,7 +234,7 @@ class LeadAgent:
         parts.append(lead.level)
         if team.types:
             parts.append(lead.types)
-        if len(team.tiers) > 1:
+        if any(tier.model != team.worker.model for tier in team.tiers):
             parts.append(lead.tiers)
         names = self._names()
         return "\n\n".join(part.fill(names) for part in parts)

@@ -20,15 +20,19 @@ from orchestrator_worker.orchestration.answer import Answer
 from orchestrator_worker.orchestration.coordination import Coordination
 from orchestrator_worker.orchestration.events import RunFinished, RunStarted
 from orchestrator_worker.orchestration.places import ProcessPlaces
+from orchestrator_worker.orchestration.prefix import RecentPrompts
 from orchestrator_worker.orchestration.run import Run, RunRequest
 
 
 class Orchestrator:
-    """Runs teams; one object serves all requests of a process and bounds their workers together."""
+    """Runs teams; one object serves all requests of a process, and holds what their
+    runs share: the places of workers, and which prompts were used lately.
+    """
 
     def __init__(self, claude: ClaudeClient, max_workers: int) -> None:
         self._claude = claude
         self._places = ProcessPlaces(max_workers)
+        self._recent = RecentPrompts()
 
     @asynccontextmanager
     async def run(self, request: RunRequest) -> AsyncGenerator[Run]:
@@ -57,7 +61,7 @@ class Orchestrator:
 
     async def _execute(self, run: Run) -> None:
         await run.emit(RunStarted(run.id))
-        coordination = Coordination(self._claude, run, self._places)
+        coordination = Coordination(self._claude, run, self._places, self._recent)
         await coordination.run()
         run.stop_reason = await Answer(self._claude, run).give(coordination)
         await run.emit(RunFinished(run.stop_reason))

@@ -140,6 +140,8 @@ class Planning:
         await self.settled()
         if self._one_will_do:
             await self._voice.alone(self.subtasks[0])
+        else:
+            self._voice.silence()
 
     async def settled(self) -> None:
         """Tell the run what is planned by now."""

@@ -1,4 +1,5 @@
-"""What the workers of a run have in common, written to the prompt cache once.
+"""What goes through the prompt cache: what the workers of a run have in common, written once, and
+prompts that come again and again.
 
 All workers begin with the same blocks: their role and the caller's conversation. A cache entry
 exists only once the first response on it has begun, so workers sent together would each pay for
@@ -8,6 +9,7 @@ the first worker. Whoever comes meanwhile waits, but not for long: time is worth
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -24,6 +26,9 @@ from orchestrator_worker.orchestration.run import Run
 
 MAX_WAIT_SECONDS = 0.3
 """How long a worker that is ready waits for the entry."""
+CACHE_SECONDS = 300.0
+"""How long an entry lives after it was last read (Anthropic's five-minute cache)."""
+MAX_RECENT = 1000
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -78,7 +83,7 @@ class SharedPrefix:
     def _pays(self) -> bool:
         team = self._run.request.team
         least = capabilities_of(team.worker.model).min_cached_tokens
-        if least is None or not team.shared_prefix:
+        if least is None or not team.prompt_cache:
             return False
         own = estimate_tokens(team.worker.system.text)
         return own + self._run.request.conversation.estimated_tokens >= least
@@ -132,3 +137,25 @@ class SharedPrefix:
             deadline=loop_time(),  # a warm-up that has to be tried again comes too late
             shared_prefix=True,
         )
+
+
+class RecentPrompts:
+    """Which roles' own prompts this process has sent lately.
+
+    One that is used again within the cache's life is worth an entry, from its second use on: a
+    service that is asked now and then pays for no entry that nobody reads.
+    """
+
+    def __init__(self) -> None:
+        self._used: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    def again(self, model: str, prompt: str) -> bool:
+        """Note a use; returns whether there was one lately. No prompt is never worth an entry."""
+        if not prompt:
+            return False
+        now = loop_time()
+        last = self._used.pop((model, prompt), None)
+        self._used[model, prompt] = now
+        if len(self._used) > MAX_RECENT:
+            self._used.popitem(last=False)
+        return last is not None and now - last < CACHE_SECONDS

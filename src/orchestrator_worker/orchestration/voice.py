@@ -24,6 +24,7 @@ class Voice:
         self._sections = run.request.team.synthesis == "sections"
         self.is_alone = False
         """True when the plan's only worker is the answer."""
+        self._silent = False
         self._turns: list[Subtask] = []
         self._next = 0
         self._held: dict[str, list[str]] = {}
@@ -59,8 +60,16 @@ class Voice:
             self._turns.append(subtask)
         await self._speak()
 
+    def silence(self) -> None:
+        """Hold nothing any more, unless the answer is in sections: somebody else will write it."""
+        self._silent = not self._sections
+        if self._silent:
+            self._held.clear()
+
     async def wrote(self, subtask: Subtask, text: str) -> None:
         """Take a piece of a worker's text."""
+        if self._silent:
+            return
         self._held.setdefault(subtask.id, []).append(text)
         if self._is_next(subtask):
             await self._speak()

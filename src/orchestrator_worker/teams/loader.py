@@ -135,7 +135,7 @@ def _load_team(path: Path, inherited: tuple[Path, ...], settings: Settings) -> T
         synthesis=table.synthesis,
         missing_dependency=table.missing_dependency,
         progress=table.progress,
-        shared_prefix=settings.claude.prompt_cache,
+        prompt_cache=settings.claude.prompt_cache,
         lead=_lead(table, settings, prompts["lead.md"]),
         worker=worker,
         evaluator=_evaluator(table, settings, prompts["evaluator.md"]),

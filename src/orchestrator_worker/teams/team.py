@@ -154,8 +154,8 @@ class Team:
     missing_dependency: MissingDependency
     progress: bool
     """Whether a stream carries readable progress as reasoning text."""
-    shared_prefix: bool
-    """Whether workers share the conversation through the prompt cache where it pays."""
+    prompt_cache: bool
+    """Whether prompts that calls have in common go through the prompt cache where it pays."""
     lead: Lead
     worker: Worker
     evaluator: Evaluator | None
