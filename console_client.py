@@ -362,7 +362,7 @@ class Run:
     titles: dict[str, str] = field(default_factory=dict[str, str])
     planned: int | None = None
     """Subtasks of the whole plan; None while it is being written."""
-    finished: int = 0
+    finished: set[str] = field(default_factory=set[str])
     lost: list[str] = field(default_factory=list[str])
     usage: Json = field(default_factory=dict[str, Any])
     summary: Json = field(default_factory=dict[str, Any])
@@ -409,17 +409,22 @@ class Run:
                 say(progress_line("started", subtask, self.titles.get(subtask, ""), f"  {model}"))
             case "worker_finished":
                 self._worker_finished(subtask, event)
+            case "worker_escalated" | "result_scored" if event.get("redone", True):
+                say(progress_line("again", subtask, label(event.get("reason"))), "yellow")
+            case "round_reviewed":
+                say(f"review   {fit(label(event.get('reason')) or 'adds to the plan', WIDTH - 9)}")
             case "synthesis_started":
                 say(f"merging  {model}", "dim")
             case _:
                 pass  # A later version of the service may tell more.
 
     def _worker_finished(self, subtask: str, event: Json) -> None:
-        self.finished += 1
+        self.finished.add(subtask)  # a weak result is done again under the same name
         outcome = fit(label(event.get("outcome")).replace("_", " "), 20)
         mark, style = ("✓", "green") if outcome == "succeeded" else ("✗", "red")
-        total = max(self.planned or 0, len(self.titles), self.finished)
-        state = f"{mark} {self.finished}/{total}{'+' * (self.planned is None)}"
+        finished = len(self.finished)
+        total = max(self.planned or 0, len(self.titles), finished)
+        state = f"{mark} {finished}/{total}{'+' * (self.planned is None)}"
         tail = f"  {outcome}" if mark == "✗" else ""
         if (seconds := as_number(event.get("seconds"))) is not None:
             tail += f"  {seconds:.1f} s"
@@ -662,8 +667,8 @@ def show_run(args: argparse.Namespace, run: Run) -> int:
         code = error.exit_code
     except KeyboardInterrupt:
         run.screen.end_answer()
-        total = max(run.planned or 0, len(run.titles), run.finished)
-        known = f"; {run.finished} of {total} subtasks had finished" if total else ""
+        total = max(run.planned or 0, len(run.titles), len(run.finished))
+        known = f"; {len(run.finished)} of {total} subtasks had finished" if total else ""
         seconds = time.monotonic() - run.started
         run.screen.line(f"interrupted after {seconds:.1f} s, connection closed{known}", "yellow")
         code = 130

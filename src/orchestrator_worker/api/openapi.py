@@ -59,8 +59,9 @@ CHAT_OPENAPI: dict[str, Any] = {
             "in": "header",
             "required": False,
             "description": "Asks for more in the extra field `orchestration`: `progress` (each "
-            "event of the run, in a stream) and `usage` (a report of every agent), "
-            "separated by commas.",
+            "event of the run, in a stream), `usage` (a report of every agent), `results` (what "
+            "became of every subtask) and `plan` (the plan and its estimated cost, and no "
+            "worker is started), separated by commas.",
             "schema": {"type": "string", "examples": ["progress, usage"]},
         }
     ],
