@@ -16,6 +16,9 @@ from tests.simulator.wire import (
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/tiff", "data": "eA=="}}
 CALL = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {}}
 RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "seen"}
+THOUGHT = {"type": "thinking", "thinking": "", "signature": "x"}
+UNCITED = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "x"}}
+CITED = UNCITED | {"citations": {"enabled": True}}
 CONTROL = {"cache_control": {"type": "ephemeral"}}
 HOUR = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
 
@@ -175,6 +178,14 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"thinking": {"type": "adaptive", "display": "all"}}, "thinking.adaptive.display"),
     ({"output_config": {"effort": "huge"}}, "output_config.effort: Input should be"),
     ({"output_config": {"effort": "xhigh"}}, 'output_config.effort: "xhigh" is not supported'),
+    (
+        {
+            "model": SONNET,
+            "thinking": {"type": "between_tools"},
+            "output_config": {"effort": "xhigh"},
+        },
+        'output_config.effort: "xhigh" is not supported with thinking.type "between_tools"',
+    ),
     ({"model": OLD_OPUS, "output_config": {"effort": "max"}}, 'output_config.effort: "max"'),
     ({"model": OLD_HAIKU, "output_config": {"effort": "low"}}, "output_config.effort: This model"),
     ({"output_config": {"verbosity": 1}}, f"output_config.verbosity: {EXTRA}"),
@@ -211,6 +222,34 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"cache_control": {"type": "permanent"}}, "cache_control.type: Input should be 'ephemeral'"),
     ({"cache_control": {"type": "ephemeral", "ttl": "2h"}}, "cache_control.ttl: Input should be"),
     ({"system": [text(cache_control={"type": "ephemeral", "x": 1})]}, "system.0.cache_control.x"),
+    (
+        {"messages": [says(text("", **CONTROL))]},
+        "messages.0.content.0.text: cache_control cannot be set for empty text blocks",
+    ),
+    (
+        {"messages": [says(text()), says(THOUGHT | CONTROL, role="assistant"), says(text())]},
+        f"messages.1.content.0.cache_control: {EXTRA}",
+    ),
+    (CONTROL | {"messages": [says(*[text(**CONTROL)] * 4, text())]}, "A maximum of 4 blocks"),
+    (HOUR | {"messages": [says(text(**CONTROL), text())]}, "cache_control.ttl: a ttl='1h'"),
+    (HOUR | {"messages": [says(text(**CONTROL))]}, "cache_control.ttl: the last block carries"),
+    ({"messages": [says(CITED)], "output_config": form(closed())}, "citations cannot be used"),
+    (
+        {
+            "messages": [
+                says(text()),
+                says(CALL, role="assistant"),
+                says(RESULT | {"content": [CITED]}),
+            ],
+            "output_config": form(closed()),
+        },
+        "citations cannot be used with output_config.format",
+    ),
+    ({"messages": [says(CITED, UNCITED)]}, "citations must be enabled on all documents or on none"),
+    (
+        {"messages": [says(text()), says(CALL, role="assistant"), says(text(), RESULT)]},
+        "`tool_use` ids were found without `tool_result` blocks immediately after: toolu_1",
+    ),
     ({"messages": [says(*[text(**CONTROL)] * 5)]}, "A maximum of 4 blocks with cache_control"),
     ({"system": [text(**CONTROL)], "messages": [says(text(**HOUR))]}, "messages.0.content.0.cache"),
     ({"stop_sequences": "x"}, "stop_sequences: Input should be a valid array"),
@@ -274,6 +313,8 @@ ACCEPTED: list[dict[str, Any]] = [
     {"model": "claude-sonnet-5", "output_config": {"effort": "max"}},
     {"messages": [says({"type": "document", "source": {"type": "url", "url": "http://x"}})]},
     {"messages": [says({"type": "image", "source": {"type": "file", "file_id": "f"}})]},
+    {"messages": [says(CITED, CITED)]},
+    CONTROL | {"messages": [says(*[text(**CONTROL)] * 4)]},
 ]
 
 
@@ -289,6 +330,18 @@ FIELDS: dict[str, dict[str, Any]] = {
     "eager_input_streaming": {"tools": [tool(eager_input_streaming=True)]},
     "strict": {"tools": [tool(strict=True, input_schema=closed())]},
     "cache_control": {"messages": [says(text(**CONTROL))]},
+    "output_format": {"output_config": form(closed())},
+    "pre_warm": {"max_tokens": 0},
+}
+PATHS = {
+    "thinking": f"thinking: {EXTRA}",
+    "effort": f"output_config.effort: {EXTRA}",
+    "output_config": f"output_config: {EXTRA}",
+    "eager_input_streaming": f"tools.0.custom.eager_input_streaming: {EXTRA}",
+    "strict": f"tools.0.custom.strict: {EXTRA}",
+    "cache_control": f"messages.0.content.0.cache_control: {EXTRA}",
+    "output_format": f"output_config.format: {EXTRA}",
+    "pre_warm": "max_tokens: Input should be greater than or equal to 1",
 }
 
 
@@ -297,10 +350,25 @@ async def test_an_optional_field_can_be_refused_by_name(wire: Wire, field: str) 
     body = ask(**FIELDS[field])
     await wire.message(body)
     await wire.script(refuse=[field])
-    status, kind, said = await wire.refusal(body)
-    assert (status, kind) == (400, "invalid_request_error")
-    assert field in said
-    assert said.endswith(EXTRA)
+    assert await wire.refusal(body) == (400, "invalid_request_error", PATHS[field])
+    await wire.script(refuse=[name for name in FIELDS if name not in (field, "thinking")])
+    if field not in ("effort", "output_format", "output_config"):
+        await wire.message(body)
+
+
+@pytest.mark.parametrize(
+    ("holder", "path"),
+    [
+        ({"system": [text(**CONTROL)]}, "system.0.cache_control"),
+        ({"tools": [tool(), tool("b", **CONTROL)]}, "tools.1.custom.cache_control"),
+        (CONTROL, "cache_control"),
+    ],
+)
+async def test_a_refused_breakpoint_is_named_where_it_stands(
+    wire: Wire, holder: dict[str, Any], path: str
+) -> None:
+    await wire.script(refuse=["cache_control"])
+    assert (await wire.refusal(ask(**holder)))[2] == f"{path}: {EXTRA}"
 
 
 async def test_counting_checks_the_prompt_too(wire: Wire) -> None:

@@ -10,6 +10,7 @@ from anthropic import AsyncAnthropic
 from orchestrator_worker.simulator import EmbeddedSimulator
 from tests.simulator.wire import HAIKU, SONNET, Wire, ask, parse_events, refused, text_of
 
+WORKER, LEAD = {"x-orchestrator-role": "worker"}, {"x-orchestrator-role": "lead"}
 MINE = {"when": {}, "reply": {"text": "mine"}}
 
 
@@ -37,6 +38,11 @@ def broken(kind: str, **more: Any) -> dict[str, Any]:
         ({"has_format": False, "stream": False}, True),
         ({"has_format": True}, False),
         ({"stream": True, "model": "haiku"}, False),
+        ({"role": "worker"}, True),
+        ({"role": "lead"}, False),
+        ({"header": {"X-Trace": "7"}}, True),
+        ({"header": {"x-trace": "8"}}, False),
+        ({"role": "worker", "header": {"x-trace": "7", "x-other": ""}}, False),
     ],
 )
 async def test_a_reply_goes_to_the_calls_it_is_meant_for(
@@ -44,6 +50,7 @@ async def test_a_reply_goes_to_the_calls_it_is_meant_for(
 ) -> None:
     await wire.script(replies=[{"when": when, "reply": {"text": "mine"}}])
     tools = [{"name": "look", "input_schema": {"type": "object"}}]
+    wire.http.headers.update(WORKER | {"x-trace": "7"})
     message = await wire.message(ask(system="be kind", tools=tools))
     assert (text_of(message) == "mine") == met
 
@@ -113,6 +120,12 @@ async def test_a_scripted_tool_input_may_be_broken_json(wire: Wire) -> None:
         ({"latencies": {"haiku": {"first_token_seconds": -1}}}, "latencies.haiku.first_token_sec"),
         ({"replies": [{"when": {"modle": "x"}, "reply": {}}]}, "replies.0.when.modle"),
         ({"replies": [{"when": {"stream": "x"}, "reply": {}}]}, "replies.0.when.stream"),
+        ({"replies": [{"when": {"role": 1}, "reply": {}}]}, "replies.0.when.role"),
+        ({"faults": [{"when": {"header": {"a": 1}}, "fault": {"kind": "cut"}}]}, "when.header.a"),
+        ({"cache": {"ttl": 1}}, "cache.ttl: Extra inputs are not permitted"),
+        ({"cache": {"ttl_5m_seconds": -1}}, "cache.ttl_5m_seconds"),
+        ({"rate_limits": {"requests": 1}}, "rate_limits.requests"),
+        ({"rate_limits": {"requests_per_minute": 1.5}}, "rate_limits.requests_per_minute"),
         ({"replies": [{"when": {}}]}, "replies.0.reply: Field required"),
         ({"replies": [{"reply": {"txt": "x"}}]}, "replies.0.reply.txt"),
         ({"replies": [{"reply": {"tokens": True}}]}, "replies.0.reply.tokens"),
@@ -165,6 +178,24 @@ async def test_a_fault_strikes_the_calls_it_counts_and_no_others(wire: Wire) -> 
     assert codes == [500, 200, 500, 200]
 
 
+async def test_the_nth_call_of_a_role_fails_whatever_the_others_do(wire: Wire) -> None:
+    fault = {"kind": "status", "status": 500}
+    when = {"role": "worker"}
+    await wire.script(
+        faults=[
+            {"when": when, "nth": [2], "fault": fault},
+            {"when": when, "nth": [2, 3], "fault": fault | {"status": 529}},
+        ]
+    )
+    said = [WORKER, LEAD, WORKER, LEAD, WORKER, WORKER]
+    await wire.http.post("/v1/messages", json=ask(max_tokens=-1), headers=WORKER)
+    codes = [
+        (await wire.http.post("/v1/messages", json=ask(), headers=headers)).status_code
+        for headers in said
+    ]
+    assert codes == [200, 200, 500, 200, 529, 200]
+
+
 async def test_an_error_event_ends_the_stream_after_its_deltas(
     wire: Wire, client: AsyncAnthropic
 ) -> None:
@@ -207,6 +238,25 @@ async def test_garbage_is_one_line_that_is_no_json(wire: Wire) -> None:
     assert (response.status_code, response.headers["content-type"]) == (200, "text/html")
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_bytes_that_are_no_text_end_the_response(wire: Wire, *, stream: bool) -> None:
+    await wire.script(**broken("binary", after_deltas=1))
+    body = (await wire.post(ask(stream=stream))).content
+    assert (body.count(b"text_delta"), b"message_stop" in body) == (int(stream), False)
+    with pytest.raises(UnicodeDecodeError):
+        body.decode()
+
+
+async def test_a_plain_error_has_a_body_that_is_no_json(wire: Wire, client: AsyncAnthropic) -> None:
+    await wire.script(**broken("plain_error", status=502, message="Bad gateway", retry_after=1))
+    response = await wire.post(ask(stream=True))
+    assert (response.status_code, response.headers["content-type"]) == (502, "text/html")
+    assert response.headers["retry-after"] == "1"
+    assert "Bad gateway" in response.text
+    with pytest.raises(anthropic.InternalServerError):
+        await client.messages.create(**ask())
+
+
 async def test_faults_of_content_are_proper_messages(wire: Wire) -> None:
     await wire.script(**broken("empty"))
     empty = await wire.message(ask())
@@ -217,6 +267,10 @@ async def test_faults_of_content_are_proper_messages(wire: Wire) -> None:
     assert refusal.stop_details
     assert refusal.stop_details.category == "cyber"
     assert (await wire.events(ask()))[-2].delta.stop_details.category == "cyber"
+    await wire.script(**broken("refusal", after_deltas=2))
+    events = await wire.events(ask())
+    assert [e.type for e in events].count("content_block_delta") == 2
+    assert events[-2].delta.stop_reason == "refusal"
     await wire.script(**broken("max_tokens", after_deltas=2))
     cut = await wire.message(ask())
     assert (cut.stop_reason, cut.usage.output_tokens) == ("max_tokens", 2)
@@ -311,13 +365,6 @@ async def test_the_peak_counts_calls_in_flight_at_once(wire: Wire) -> None:
     assert record["in_flight_peak"] == 3
     assert record["in_flight_peak_by_model"] == {HAIKU: 2, SONNET: 1}
     assert record["max_loop_lag_seconds"] >= 0
-
-
-async def test_rate_limit_headers_and_a_request_id_come_with_every_message(wire: Wire) -> None:
-    response = await wire.post(ask())
-    assert response.headers["request-id"].startswith("req_")
-    assert int(response.headers["anthropic-ratelimit-requests-remaining"]) > 0
-    assert response.headers["anthropic-ratelimit-tokens-reset"].endswith("Z")
 
 
 async def test_an_unstarted_simulator_has_no_address() -> None:

@@ -61,6 +61,11 @@ class Wire:
         response = await self.http.put("/_simulator/script", json=INSTANT | fields)
         assert response.status_code == 200, response.text
 
+    async def advance(self, seconds: float) -> None:
+        """Let time pass for cache entries and rate limits."""
+        sent = await self.http.post("/_simulator/clock", json={"advance_seconds": seconds})
+        assert sent.status_code == 200, sent.text
+
     async def record(self) -> Json:
         return (await self.http.get("/_simulator/calls")).json()
 

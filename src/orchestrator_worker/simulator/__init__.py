@@ -5,8 +5,9 @@ both. It answers from the structure and content of a request, deterministically,
 is simulated.
 
 Layers, top first: `server` runs `app`, which hands calls to `messages` and `control`. `messages`
-uses `answers`, `composing` and `sending`; `app` and `messages` ask `validation` first.
-`models`, `tokens`, `errors` and `jsons` stand at the bottom.
+asks `validation` and `thinking_rules` what to refuse, `prompt_cache` and `rate_limits` what a call
+costs, then `answers`, `composing` and `sending` for the response. `control` holds the `script`.
+`prompt`, `models`, `tokens`, `clock`, `errors` and `jsons` stand at the bottom.
 """
 
 from orchestrator_worker.simulator.app import create_app

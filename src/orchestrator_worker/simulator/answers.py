@@ -16,10 +16,18 @@ from orchestrator_worker.simulator.passages import relevant_passage
 from orchestrator_worker.simulator.schema_values import Material, instance
 from orchestrator_worker.simulator.script import Reply
 from orchestrator_worker.simulator.tagged import TaggedBlock
-from orchestrator_worker.simulator.tool_choosing import choose_tool
-from orchestrator_worker.simulator.wording import as_sentence, clipped, without_courtesy, words
+from orchestrator_worker.simulator.tool_choosing import choose_tool, due_review
+from orchestrator_worker.simulator.wording import (
+    as_sentence,
+    clipped,
+    listed,
+    without_courtesy,
+    words,
+)
 
 MARK = "(simulated)"
+BRIEF = 4_000
+"""Characters of a request in which a greeting or a fact to remember is looked for."""
 _NAME = re.compile(
     r"\b(?:my name is|i am called|call me)\s+([A-Z][\w'-]*(?:\s[A-Z][\w'-]*)?)", re.IGNORECASE
 )
@@ -42,6 +50,9 @@ def answer(body: JsonObject) -> Reply:
     call = choose_tool(body, conversation)
     if call is not None:
         return Reply(tools=(call,))
+    review = due_review(body, conversation)
+    if review is not None:
+        return Reply(text=_marked(review.verdict))
     output_format = (as_object(body.get("output_config")) or {}).get("format")
     if output_format is not None:
         material = Material(parts_of(conversation), conversation.ask, _marked(speak(conversation)))
@@ -64,7 +75,7 @@ def speak(conversation: Conversation) -> str:
         return "\n\n".join(_merged(block, i) for i, block in enumerate(conversation.results, 1))
     return (
         _recalled(conversation)
-        or _greeted(conversation.request)
+        or _greeted(conversation.request[:BRIEF])
         or relevant_passage(conversation)
         or plain(conversation.instruction)
     )
@@ -87,16 +98,11 @@ def _building_on(conversation: Conversation) -> str:
     there = [block.title or "one part" for block in conversation.results if not block.failed]
     gone = [block.title or "one part" for block in conversation.results if block.failed]
     found = (
-        f"The earlier results cover {_listed(there)}." if there else "There are no earlier results."
+        f"The earlier results cover {listed(there)}." if there else "There are no earlier results."
     )
     if gone:
-        found += f" Missing are {_listed(gone)}."
+        found += f" Missing are {listed(gone)}."
     return f"{found} {plain(conversation.instruction)}"
-
-
-def _listed(names: list[str]) -> str:
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _from_tools(conversation: Conversation) -> str:
@@ -113,7 +119,7 @@ def _recalled(conversation: Conversation) -> str:
     """An answer from facts the user told, or an acknowledgement of new ones."""
     asked = conversation.instruction
     if "?" not in asked and not re.search(r"\b(?:what|tell|repeat|recall)\b", asked, re.IGNORECASE):
-        return _acknowledged(conversation.request)
+        return _acknowledged(conversation.request[:BRIEF])
     lower = asked.lower()
     if re.search(r"\bmy name\b|\bwho am i\b|\bam i called\b", lower):
         names = _NAME.findall(conversation.told)

@@ -15,10 +15,9 @@ from orchestrator_worker.simulator.jsons import JsonObject
 from orchestrator_worker.simulator.loop_lag import LoopLag
 from orchestrator_worker.simulator.messages import MessageCalls
 from orchestrator_worker.simulator.models import MODELS, find_model, model_info
+from orchestrator_worker.simulator.prompt import Prompt
 from orchestrator_worker.simulator.record import Call, Record
 from orchestrator_worker.simulator.script import Script
-from orchestrator_worker.simulator.tokens import input_tokens
-from orchestrator_worker.simulator.usage import NoCache
 from orchestrator_worker.simulator.validation import VERSIONS, check_count
 
 DEFAULT_PAGE = 20
@@ -38,7 +37,11 @@ class Simulator:
         self._lag = LoopLag()
         self._control = Control(script, self._record, self._lag)
         self._messages = MessageCalls(
-            self._record, NoCache(), lambda: self._control.script, self._next_id
+            self._record,
+            self._control.cache,
+            self._control.limits,
+            lambda: self._control.script,
+            self._next_id,
         )
         self._run = secrets.token_hex(6)
         self._ids = 0
@@ -88,10 +91,11 @@ class Simulator:
             self._record.close(call, "client_left")
 
     async def _route(self, exchange: Exchange, call: Call) -> None:
-        _check_headers(exchange.headers)
+        account = _check_headers(exchange.headers)
         route = (exchange.method, exchange.path)
         if route == ("POST", "/v1/messages"):
-            await self._messages.serve(exchange, call, await self._read(exchange, call))
+            body = await self._read(exchange, call)
+            await self._messages.serve(exchange, call, body, account)
         elif route == ("POST", "/v1/messages/count_tokens"):
             await self._complete(exchange, call, self._count(await self._read(exchange, call)))
         elif route == ("GET", "/v1/models"):
@@ -111,7 +115,7 @@ class Simulator:
 
     def _count(self, body: JsonObject) -> JsonObject:
         check_count(body, refuse=self._control.script.refuse)
-        return {"input_tokens": input_tokens(body)}
+        return {"input_tokens": Prompt(body).tokens}
 
     async def _complete(self, exchange: Exchange, call: Call, body: JsonObject) -> None:
         call.status = 200
@@ -121,7 +125,8 @@ class Simulator:
         await exchange.respond(200, body)
 
 
-def _check_headers(headers: dict[str, str]) -> None:
+def _check_headers(headers: dict[str, str]) -> str:
+    """The key, which stands for the account."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     key = headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else "")
     if not key:
@@ -133,6 +138,7 @@ def _check_headers(headers: dict[str, str]) -> None:
         raise InvalidRequestError("header is required", "anthropic-version")
     if version not in VERSIONS:
         raise InvalidRequestError(f'"{version}" is not a valid version', "anthropic-version")
+    return key
 
 
 def _one_model(id: str) -> JsonObject:

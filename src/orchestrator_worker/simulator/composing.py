@@ -5,8 +5,7 @@ Sits between `answers`/`script`, which decide what is said, and `sending`, which
 wire in time.
 """
 
-import base64
-import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import orjson
@@ -14,8 +13,10 @@ import orjson
 from orchestrator_worker.simulator.jsons import JsonObject, as_object
 from orchestrator_worker.simulator.models import Model
 from orchestrator_worker.simulator.script import Reply, ToolCall
+from orchestrator_worker.simulator.thinking_rules import THOUGHTFUL_ID, Signer
 from orchestrator_worker.simulator.tokens import pieces
 
+THOUGHT = ("thinking", "redacted_thinking")
 THINKING_TOKENS = {"low": 8, "medium": 16, "high": 32, "xhigh": 64, "max": 128}
 """Length of the simulator's thinking at each effort."""
 _THOUGHT = "Let me look at what is asked and at what the conversation already says about it. "
@@ -31,14 +32,27 @@ class Block:
     pieces: list[str]
     silent: bool = False
     """Its tokens take time and are counted, and no delta shows them."""
-    signature: str = ""
+    sign: Callable[[str], str] | None = None
+    """Signs what is shown of it."""
+
+    @property
+    def shown(self) -> str:
+        """The text that the caller gets to see."""
+        return "" if self.silent else "".join(self.pieces)
+
+    @property
+    def signature(self) -> str:
+        """The signature of a thinking block, else an empty string."""
+        return self.sign(self.shown) if self.sign else ""
 
     def finished(self) -> JsonObject:
         """The block as a complete message shows it."""
-        text = "" if self.silent else "".join(self.pieces)
+        text = self.shown
         kind = self.start["type"]
         if kind == "tool_use":
             return {**self.start, "input": _parsed(text)}
+        if kind == "redacted_thinking":
+            return self.start
         if kind == "thinking":
             return {**self.start, "thinking": text, "signature": self.signature}
         return {**self.start, "text": text}
@@ -76,7 +90,7 @@ class Composed:
     @property
     def thinking_tokens(self) -> int:
         """Those of them spent on thinking."""
-        return sum(len(b.pieces) for b in self.blocks if b.start["type"] == "thinking")
+        return sum(len(b.pieces) for b in self.blocks if b.start["type"] in THOUGHT)
 
     def cut(self, tokens: int, stop_reason: str) -> None:
         """Keep that many tokens. Blocks that had not begun are dropped."""
@@ -93,25 +107,26 @@ class Composed:
         self.stop_sequence = None
 
 
-def compose(reply: Reply, body: JsonObject, model: Model, id_seed: str) -> Composed:
+def compose(reply: Reply, body: JsonObject, signer: Signer, id_seed: str) -> Composed:
     """Cut a reply into blocks and tokens and apply the limits of the request.
 
     Args:
         reply: What is said.
         body: The checked request.
-        model: The model that says it.
+        signer: Signs its thinking, and knows the model that says it.
         id_seed: Makes the ids of tool calls unique.
     """
     if body.get("max_tokens") == 0:
         return Composed(stop_reason="max_tokens", bare=True)
     composed = Composed(stop_reason="tool_use" if reply.tools else "end_turn")
-    thinking = _thinking_block(reply, body, model)
+    thinking = _thinking_block(reply, body, signer)
     if thinking:
         composed.blocks.append(thinking)
     _add_text(composed, reply, body)
     if composed.stop_sequence is None:
+        mark = THOUGHTFUL_ID if thinking else ""
         composed.blocks += [
-            _tool_block(call, f"toolu_{id_seed}{number:02d}", reply.tokens)
+            _tool_block(call, f"toolu_{id_seed}{number:02d}{mark}", reply.tokens)
             for number, call in enumerate(reply.tools)
         ]
     if reply.stop_reason:
@@ -146,31 +161,25 @@ def _tool_block(call: ToolCall, id: str, count: int | None) -> Block:
     return Block(start, "input_json_delta", pieces(raw, count))
 
 
-def _thinking_block(reply: Reply, body: JsonObject, model: Model) -> Block | None:
-    thinking = as_object(body.get("thinking"))
+def _thinking_block(reply: Reply, body: JsonObject, signer: Signer) -> Block | None:
+    thinking, model = as_object(body.get("thinking")), signer.model
     count = reply.thinking_tokens
     if count is None:
         count = _default_thinking(body, model) if model.thinks(thinking) else 0
     if not count:
         return None
+    thought = pieces((_THOUGHT * (count * 4 // len(_THOUGHT) + 1))[: count * 4], count)
+    if reply.redacted_thinking:
+        start = {"type": "redacted_thinking", "data": signer.sign("")}
+        return Block(start, "thinking_delta", thought, silent=True)
     display = (thinking or {}).get("display") or (
         "summarized" if model.summarized_by_default else "omitted"
     )
-    thought = (_THOUGHT * (count * 4 // len(_THOUGHT) + 1))[: count * 4]
-    return Block(
-        {"type": "thinking", "thinking": "", "signature": ""},
-        "thinking_delta",
-        pieces(thought, count),
-        silent=display == "omitted",
-        signature=_signature(body, model),
-    )
+    start = {"type": "thinking", "thinking": "", "signature": ""}
+    silent = display == "omitted"
+    return Block(start, "thinking_delta", thought, silent=silent, sign=signer.sign)
 
 
 def _default_thinking(body: JsonObject, model: Model) -> int:
     effort = (as_object(body.get("output_config")) or {}).get("effort") or model.default_effort
     return THINKING_TOKENS[effort]
-
-
-def _signature(body: JsonObject, model: Model) -> str:
-    digest = hashlib.sha256(orjson.dumps(body["messages"])).hexdigest()
-    return base64.b64encode(f"simulated:{model.id}:{digest}".encode()).decode()

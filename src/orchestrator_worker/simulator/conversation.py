@@ -137,6 +137,12 @@ class Conversation:
         return "\n".join(self._told_texts)
 
     @cached_property
+    def before_last(self) -> "Conversation | None":
+        """What the user said before the last text block, as if nothing had followed."""
+        said = [{"type": "text", "text": text} for text in self._told_texts]
+        return Conversation({"messages": [{"role": "user", "content": said}]}) if said else None
+
+    @cached_property
     def _told_texts(self) -> list[str]:
         earlier = self._messages[: self._last]
         texts = [t for m in earlier if m["role"] == "user" for t in text_blocks(m["content"])]

@@ -26,11 +26,19 @@ documentation."""
 class ApiError(Exception):
     """A refusal in the API's own form."""
 
-    def __init__(self, status: int, message: str, error_type: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        error_type: str | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.error_type = error_type or ERROR_TYPES.get(status, "api_error")
+        self.headers = headers
+        """Sent with the response."""
 
 
 class InvalidRequestError(ApiError):

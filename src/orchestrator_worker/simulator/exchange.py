@@ -112,7 +112,7 @@ class Exchange:
     async def refuse(self, error: ApiError, headers: Headers = ()) -> None:
         """Send an error."""
         body = envelope(error.error_type, error.message, self.request_id)
-        await self.respond(error.status, body, headers)
+        await self.respond(error.status, body, [*headers, *error.headers])
 
     async def cut(self) -> None:
         """Close the connection in the middle of a chunk."""

@@ -18,7 +18,9 @@ FaultKind = Literal[
     "refusal",
     "max_tokens",
     "garbage",
+    "binary",
     "html",
+    "plain_error",
 ]
 FAULT_KINDS: tuple[str, ...] = get_args(FaultKind)
 _FIELDS = {
@@ -40,6 +42,7 @@ class Fault:
     kind: str
     """One of `FAULT_KINDS`."""
     status: int = 529
+    """Of a `status` and a `plain_error`; the latter's body is a web page that holds the message."""
     error_type: str = "overloaded_error"
     message: str = "Overloaded"
     retry_after: float | None = None

@@ -84,17 +84,28 @@ class CacheControls:
 
     def __init__(self) -> None:
         self._ttls: list[str] = []
+        self._last_is_marked = False
 
     def check(self, holder: JsonObject, path: str) -> None:
-        """Count the breakpoint that a block, a tool or the request itself carries."""
+        """Count the breakpoint that a block or a tool carries."""
         value = holder.get("cache_control")
+        self._last_is_marked = value is not None
+        if value is not None:
+            path = join(path, "cache_control")
+            self._add(_ttl(value, path), path)
+
+    def check_automatic(self, body: JsonObject) -> None:
+        """Count the request's own breakpoint, unless the last block has one already."""
+        value = body.get("cache_control")
         if value is None:
             return
-        path = join(path, "cache_control")
-        control = object_at(value, path)
-        no_extra_keys(control, ("type", "ttl"), path)
-        one_of(required(control, "type", path), ("ephemeral",), join(path, "type"))
-        self._add(one_of(control.get("ttl", "5m"), ("5m", "1h"), join(path, "ttl")), path)
+        ttl = _ttl(value, "cache_control")
+        if not self._last_is_marked:
+            self._add(ttl, "cache_control")
+        elif ttl != self._ttls[-1]:
+            raise InvalidRequestError(
+                "the last block carries a cache_control with another ttl", "cache_control.ttl"
+            )
 
     def _add(self, ttl: str, path: str) -> None:
         if ttl == "1h" and "5m" in self._ttls:
@@ -110,3 +121,10 @@ class CacheControls:
                 f"A maximum of {MAX_BREAKPOINTS} blocks with cache_control may be provided."
                 f" Found {len(self._ttls)}."
             )
+
+
+def _ttl(value: Any, path: str) -> str:
+    control = object_at(value, path)
+    no_extra_keys(control, ("type", "ttl"), path)
+    one_of(required(control, "type", path), ("ephemeral",), join(path, "type"))
+    return one_of(control.get("ttl", "5m"), ("5m", "1h"), join(path, "ttl"))

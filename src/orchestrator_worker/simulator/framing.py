@@ -68,8 +68,8 @@ def _block_frames(index: int, block: Block, tick: int) -> Iterator[Frame]:
         for number, piece in enumerate(block.pieces):
             yield Frame(tick + number, head + orjson.dumps(piece) + b"}}\n\n", True)
     last = tick + max(0, len(block.pieces) - 1)
-    if block.signature:
-        delta = {"type": "signature_delta", "signature": block.signature}
+    if signature := block.signature:
+        delta = {"type": "signature_delta", "signature": signature}
         yield Frame(last, event("content_block_delta", {"index": index, "delta": delta}))
     yield Frame(last, event("content_block_stop", {"index": index}))
 

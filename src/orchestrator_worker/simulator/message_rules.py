@@ -1,5 +1,5 @@
-"""What the API refuses about `system` and `messages`: roles, blocks, pairs of tool calls and
-results.
+"""What the API refuses about `system` and `messages`: roles and blocks. `tool_pairs` looks at
+the calls of tools in them, `thinking_rules` at thinking.
 """
 
 import re
@@ -18,8 +18,9 @@ from orchestrator_worker.simulator.field_checks import (
     required,
     string_at,
 )
-from orchestrator_worker.simulator.jsons import JsonObject, objects
+from orchestrator_worker.simulator.jsons import JsonObject
 from orchestrator_worker.simulator.models import Model
+from orchestrator_worker.simulator.tool_pairs import check_tool_pairs
 
 MAX_MESSAGES = 100_000
 TOOL_USE_ID = re.compile(r"^[a-zA-Z0-9_-]+$")
@@ -63,7 +64,7 @@ def check_messages(body: JsonObject, model: Model, controls: CacheControls) -> N
     for index, value in enumerate(messages):
         _check_message(object_at(value, f"messages.{index}"), f"messages.{index}", model, controls)
     _check_order(messages, model)
-    _check_tool_pairs(messages)
+    check_tool_pairs(messages)
 
 
 def _check_message(message: JsonObject, path: str, model: Model, controls: CacheControls) -> None:
@@ -73,6 +74,7 @@ def _check_message(message: JsonObject, path: str, model: Model, controls: Cache
     content = required(message, "content", path)
     if isinstance(content, str):
         _check_not_empty(content, path)
+        controls.check({}, path)
         return
     blocks = list_at(content, join(path, "content"))
     _check_not_empty(blocks, path)
@@ -125,6 +127,10 @@ def _check_block(block: JsonObject, path: str, allowed: frozenset[str]) -> None:
 def _check_text(block: JsonObject, path: str) -> None:
     no_extra_keys(block, ("type", "text", "cache_control", "citations"), path)
     text = string_at(required(block, "text", path), join(path, "text"))
+    if not text and block.get("cache_control"):
+        raise InvalidRequestError(
+            "cache_control cannot be set for empty text blocks", join(path, "text")
+        )
     if not text:
         raise InvalidRequestError("text content blocks must be non-empty", join(path, "text"))
     if not text.strip():
@@ -210,56 +216,3 @@ _BLOCK_CHECKS: dict[str, Callable[[JsonObject, str], None]] = {
     "tool_use": _check_tool_use,
     "tool_result": _check_tool_result,
 }
-
-
-def _check_tool_pairs(messages: list[Any]) -> None:
-    """Each tool call is answered in the next turn, and each result answers a call of the turn
-    before.
-    """
-    open_calls: list[str] = []
-    last_role = ""
-    for index, message in enumerate(messages):
-        path = f"messages.{index}"
-        if message["role"] == "assistant":
-            if last_role != "assistant":
-                _refuse_unanswered(open_calls, path)
-            open_calls += _ids(message, "tool_use", "id")
-        else:
-            answered = _ids(message, "tool_result", "tool_use_id")
-            for number, id in enumerate(answered):
-                _check_answers(id, answered[:number], open_calls, path)
-            open_calls = [id for id in open_calls if id not in answered]
-            _refuse_unanswered(open_calls, path)
-        last_role = message["role"]
-    _refuse_unanswered(open_calls, f"messages.{len(messages)}")
-
-
-def _check_answers(id: str, before: list[str], open_calls: list[str], path: str) -> None:
-    if id in before:
-        raise InvalidRequestError(
-            f"each tool_use must have a single result. Found multiple `tool_result`"
-            f" blocks with id: {id}",
-            path,
-        )
-    if id not in open_calls:
-        raise InvalidRequestError(
-            f"unexpected `tool_use_id` found in `tool_result` blocks: {id}. Each"
-            f" `tool_result` block must"
-            " have a corresponding `tool_use` block in the previous message.",
-            path,
-        )
-
-
-def _refuse_unanswered(open_calls: list[str], path: str) -> None:
-    if open_calls:
-        raise InvalidRequestError(
-            f"`tool_use` ids were found without `tool_result` blocks immediately after:"
-            f" {', '.join(open_calls)}. Each `tool_use` block must have a corresponding"
-            f" `tool_result` block"
-            " in the next message.",
-            path,
-        )
-
-
-def _ids(message: JsonObject, kind: str, key: str) -> list[str]:
-    return [str(block[key]) for block in objects(message["content"]) if block.get("type") == kind]

@@ -5,7 +5,7 @@ Sits below `app`. Decides nothing about content: `script` and `answers` say what
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import dataclass
 
 from orchestrator_worker.simulator.answers import answer
 from orchestrator_worker.simulator.composing import Composed, compose
@@ -14,12 +14,16 @@ from orchestrator_worker.simulator.exchange import Exchange
 from orchestrator_worker.simulator.faults import Fault
 from orchestrator_worker.simulator.framing import frames
 from orchestrator_worker.simulator.jsons import JsonObject
-from orchestrator_worker.simulator.models import Model
+from orchestrator_worker.simulator.models import Model, find_model
+from orchestrator_worker.simulator.prompt import Prompt
+from orchestrator_worker.simulator.rate_limits import ORGANIZATION, Header, RateLimits
 from orchestrator_worker.simulator.record import Call, Record
-from orchestrator_worker.simulator.script import Script
-from orchestrator_worker.simulator.sending import Sender, for_ever
+from orchestrator_worker.simulator.script import Reply, Script
+from orchestrator_worker.simulator.sending import Sender, Steps, for_ever
+from orchestrator_worker.simulator.thinking_rules import Signer, check_thinking
 from orchestrator_worker.simulator.usage import (
     CacheAccounting,
+    Charge,
     InputUsage,
     delta_usage,
     final_usage,
@@ -27,14 +31,22 @@ from orchestrator_worker.simulator.usage import (
 )
 from orchestrator_worker.simulator.validation import check_create
 
-LIMITS = {
-    "requests": 10_000,
-    "tokens": 12_000_000,
-    "input-tokens": 10_000_000,
-    "output-tokens": 2_000_000,
-}
-"""Rate limits per minute that the headers show. They are never reached."""
 REFUSAL = "This request was declined by a simulated safety classifier."
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A call that has been let in."""
+
+    exchange: Exchange
+    call: Call
+    body: JsonObject
+    account: str
+    script: Script
+    model: Model
+    prompt: Prompt
+    charge: Charge
+    fault: Fault | None
 
 
 class MessageCalls:
@@ -44,82 +56,101 @@ class MessageCalls:
         self,
         record: Record,
         cache: CacheAccounting,
+        limits: RateLimits,
         script: Callable[[], Script],
         next_id: Callable[[], str],
     ) -> None:
         self._record = record
         self._cache = cache
+        self._limits = limits
         self._script = script
         self._next_id = next_id
 
-    async def serve(self, exchange: Exchange, call: Call, body: JsonObject) -> None:
+    async def serve(self, exchange: Exchange, call: Call, body: JsonObject, account: str) -> None:
         """Answer one request.
 
         Raises:
             ApiError: What the API would refuse.
         """
         self._record.enter(call)
+        try:
+            turn = self._let_in(exchange, call, body, account)
+        except ApiError as error:
+            error.headers += tuple(self._shown_limits(body, account))
+            raise
+        call.fault = turn.fault and turn.fault.kind
+        if turn.fault and turn.fault.kind in ("status", "plain_error"):
+            await self._fail(turn, turn.fault)
+            return
+        call.status = 200
+        if not await exchange.unless_left(self._answer(turn)):
+            self._record.close(call, "client_left")
+
+    def _let_in(self, exchange: Exchange, call: Call, body: JsonObject, account: str) -> _Turn:
         script = self._script()
         version = exchange.headers["anthropic-version"]
         model = check_create(body, version=version, refuse=script.refuse)
-        fault = script.fault_for(body)
-        call.fault = fault and fault.kind
-        if fault and fault.kind == "status":
-            await self._fail(exchange, call, fault)
-            return
-        call.status = 200
-        work = self._answer(exchange, call, model, body, fault)
-        if not await exchange.unless_left(work):
-            self._record.close(call, "client_left")
+        prompt = Prompt(body)
+        check_thinking(body, model, account, prompt)
+        fault = script.fault_for(body, exchange.headers)
+        charge = self._cache.charge(prompt, model, account)
+        self._limits.admit(account, model, charge.usage.processed)
+        return _Turn(exchange, call, body, account, script, model, prompt, charge, fault)
 
-    async def _fail(self, exchange: Exchange, call: Call, fault: Fault) -> None:
-        call.status = fault.status
-        call.touched()
-        headers = limit_headers(self._record.in_flight)
+    def _shown_limits(self, body: JsonObject, account: str) -> list[Header]:
+        model = find_model(str(body.get("model")))
+        return self._limits.headers(account, model) if model else [ORGANIZATION]
+
+    async def _fail(self, turn: _Turn, fault: Fault) -> None:
+        turn.call.status = fault.status
+        turn.call.touched()
+        headers = self._limits.headers(turn.account, turn.model)
         if fault.retry_after is not None:
             headers.append(("retry-after", f"{fault.retry_after:g}"))
-        self._record.close(call, "fault")
-        await exchange.refuse(ApiError(fault.status, fault.message, fault.error_type), headers)
+        self._record.close(turn.call, "fault")
+        if fault.kind == "plain_error":
+            await turn.exchange.start(fault.status, "text/html", headers)
+            await turn.exchange.finish(f"<html><h1>{fault.message}</h1></html>".encode())
+        else:
+            error = ApiError(fault.status, fault.message, fault.error_type)
+            await turn.exchange.refuse(error, headers)
 
     def _end(self, call: Call) -> None:
         """Close the record before the last byte: whoever has that finds the record complete."""
         self._record.close(call, "fault" if call.fault else "completed")
 
-    async def _answer(
-        self, exchange: Exchange, call: Call, model: Model, body: JsonObject, fault: Fault | None
-    ) -> None:
-        script = self._script()
-        reply = script.reply_for(body) or answer(body)
-        latency = reply.latency or script.latency_for(model.id)
-        headers = limit_headers(self._record.in_flight)
-        sender = Sender(exchange, latency, headers, begin=call.touched, end=lambda: self._end(call))
-        if fault and fault.kind == "hang":
+    async def _answer(self, turn: _Turn) -> None:
+        reply = turn.script.reply_for(turn.body, turn.exchange.headers) or answer(turn.body)
+        sender = self._sender(turn, reply)
+        if turn.fault and turn.fault.kind == "hang":
             await for_ever()
-        elif fault and fault.kind == "html":
+        elif turn.fault and turn.fault.kind == "html":
             await sender.html()
         else:
-            composed = compose(reply, body, model, self._next_id())
-            await self._send(sender, call, model, body, composed, fault)
+            signer = Signer(turn.model, turn.account, turn.prompt)
+            await self._send(sender, turn, compose(reply, turn.body, signer, self._next_id()))
 
-    async def _send(
-        self,
-        sender: Sender,
-        call: Call,
-        model: Model,
-        body: JsonObject,
-        composed: Composed,
-        fault: Fault | None,
-    ) -> None:
-        fault = apply_to_content(fault, composed)
-        spent = self._cache.charge(body, model)
-        call.stop_reason = composed.stop_reason
-        call.usage = final_usage(spent, composed)
-        message = self._begun(model, spent)
-        if body.get("stream"):
+    def _sender(self, turn: _Turn, reply: Reply) -> Sender:
+        latency = reply.latency or turn.script.latency_for(turn.model.id)
+        return Sender(
+            turn.exchange,
+            latency.with_prompt(turn.charge.usage.processed),
+            self._limits.headers(turn.account, turn.model),
+            Steps(turn.call.touched, turn.charge.begun, lambda: self._end(turn.call)),
+        )
+
+    async def _send(self, sender: Sender, turn: _Turn, composed: Composed) -> None:
+        fault = apply_to_content(turn.fault, composed)
+        spent = turn.charge.usage
+        turn.call.stop_reason = composed.stop_reason
+        turn.call.usage = final_usage(spent, composed)
+        self._limits.spend_output(turn.account, turn.model, composed.output_tokens)
+        message = self._begun(turn.model, spent)
+        if turn.body.get("stream"):
             usage = delta_usage(spent, composed)
             await sender.stream(list(frames(message, composed, usage)), fault)
         else:
-            message |= _ended(composed, call.usage)
+            message |= _ended(composed, turn.call.usage)
             await sender.whole(message, composed.ticks, fault)
 
     def _begun(self, model: Model, spent: InputUsage) -> JsonObject:
@@ -165,18 +196,3 @@ def apply_to_content(fault: Fault | None, composed: Composed) -> Fault | None:
     else:
         return fault
     return None
-
-
-def limit_headers(in_flight: int) -> list[tuple[str, str]]:
-    """The rate-limit headers of a response."""
-    reset = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    headers = [("anthropic-organization-id", "org_simulated")]
-    for name, limit in LIMITS.items():
-        used = in_flight if name == "requests" else 0
-        prefix = f"anthropic-ratelimit-{name}"
-        headers += [
-            (f"{prefix}-limit", str(limit)),
-            (f"{prefix}-remaining", str(limit - used)),
-            (f"{prefix}-reset", reset),
-        ]
-    return headers

@@ -50,10 +50,17 @@ class Model:
     thinking_bound: bool = False
     """Whether thinking blocks are bound to the model and the exact prefix that produced them."""
     summarized_by_default: bool = False
+    min_cacheable_tokens: int = 512
+    """Prompts shorter than that up to a breakpoint are silently not cached."""
     lifecycle: Lifecycle = "active"
     deprecated_at: str | None = None
     retires_at: str | None = None
     aliases: tuple[str, ...] = ()
+
+    @property
+    def rate_class(self) -> str:
+        """Models of one class share their rate limits: a line's 4.x do, each later one is alone."""
+        return f"{self.line}-4" if "-4-" in self.id else self.id
 
     def thinks(self, thinking: JsonObject | None) -> bool:
         """Whether a thinking block comes first, given the request's `thinking` field."""
@@ -120,12 +127,19 @@ _OLDER = (
         created="2026-07-14",
         max_effort_without_thinking=False,
     ),
-    Model(id="claude-sonnet-5", line="sonnet", name="Claude Sonnet 5", created="2026-06-30"),
+    Model(
+        id="claude-sonnet-5",
+        line="sonnet",
+        name="Claude Sonnet 5",
+        created="2026-06-30",
+        min_cacheable_tokens=1_024,
+    ),
     Model(
         id="claude-opus-4-8",
         line="opus",
         name="Claude Opus 4.8",
         created="2026-05-28",
+        min_cacheable_tokens=1_024,
         thinks_when_omitted=False,
     ),
     Model(
@@ -133,6 +147,7 @@ _OLDER = (
         line="opus",
         name="Claude Opus 4.7",
         created="2026-04-16",
+        min_cacheable_tokens=2_048,
         thinks_when_omitted=False,
         system_role=False,
     ),
@@ -141,6 +156,7 @@ _OLDER = (
         line="opus",
         name="Claude Opus 4.6",
         created="2026-02-05",
+        min_cacheable_tokens=4_096,
         thinking=_SWITCHABLE | _BUDGETED,
         thinks_when_omitted=False,
         sampling=True,
@@ -152,6 +168,7 @@ _OLDER = (
         line="sonnet",
         name="Claude Sonnet 4.6",
         created="2026-02-17",
+        min_cacheable_tokens=1_024,
         thinking=_SWITCHABLE | _BUDGETED,
         thinks_when_omitted=False,
         sampling=True,
@@ -178,6 +195,7 @@ def _4_5(
         sampling=True,
         system_role=False,
         summarized_by_default=True,
+        min_cacheable_tokens=1_024 if line == "sonnet" else 4_096,
         lifecycle="deprecated" if ends else "active",
         deprecated_at=ends[0] if ends else None,
         retires_at=ends[1] if ends else None,

@@ -5,14 +5,14 @@ Each part can be understood alone, in the user's own words.
 """
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from orchestrator_worker.simulator.conversation import Conversation
+from orchestrator_worker.simulator.enumerations import enumerated_parts
+from orchestrator_worker.simulator.part import SLOT, Part
 from orchestrator_worker.simulator.wording import (
     IMPERATIVES,
     as_sentence,
-    capitalised,
     clipped,
     is_ask,
     list_items,
@@ -45,48 +45,14 @@ _THEN = re.compile(
     r"|based on (?:that|this|these|those|it|them))\b)",
     re.IGNORECASE,
 )
-_TAIL = re.compile(
-    r"\s+(?=(?:in terms of|with respect to|with regard"
-    r" to|regarding|about|for|by|on|in|with|from|using|as)\b)",
-    re.IGNORECASE,
-)
-_HEAD = re.compile(
-    r"^(.*\b(?:about|of|for|in|on|between|with|into|to|from|following|both|compare)\b:?"
-    r"|[^:]*:|\w+(?: me| us)?)\s+(.+)$",
-    re.IGNORECASE | re.DOTALL,
-)
-_AND = re.compile(r",\s*(?:and|or)\s+|\s+(?:and|or|&|versus|vs\.?)\s+|,\s+", re.IGNORECASE)
 _VERBS = "|".join(sorted(IMPERATIVES))
 _NEXT_ASK = re.compile(
     rf"(?:,\s*(?:and\s+)?|;\s*(?:and\s+)?|\s+and\s+)(?:also\s+)?(?=(?:{_VERBS})\b)", re.IGNORECASE
 )
 _INLINE_NUMBER = re.compile(r"(?:^|[\s:])\(?(?:\d{1,2}|[a-h])\)\s+")
-_TRANSLATE = re.compile(
-    r"^(.*\btranslat\w+\b.*?\b(?:into|to)\b)\s+(.+)$", re.IGNORECASE | re.DOTALL
-)
-_COMPARE = re.compile(
-    r"\bcompar(?:e|ing|ison of|ison between)\b\s+(.+)$", re.IGNORECASE | re.DOTALL
-)
-_PROS = re.compile(
-    r"\b(pros|advantages|benefits|strengths|upsides)\s+(?:and|&)\s+(?:the\s+)?"
-    r"(cons|disadvantages|drawbacks|risks|weaknesses|downsides|costs)\b",
-    re.IGNORECASE,
-)
 _POINTS_BACK = re.compile(
     r"\b(?:it|its|they|them|their|this|that|these|those|which|there)\b", re.IGNORECASE
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One part of a request."""
-
-    title: str
-    instruction: str
-    depends: bool = False
-    """Whether it builds on the parts before it."""
-    refs: tuple[str, ...] = ()
-    """Ids of the attached texts it is about."""
 
 
 def parts_of(conversation: Conversation) -> list[Part]:
@@ -174,8 +140,9 @@ def _item(item: str, intro: str) -> Part:
         return Part(
             short(text), text + (_about(intro) if _POINTS_BACK.search(text) and intro else "")
         )
+    pattern = f"{without_courtesy(intro).rstrip(':. ')}, only this one: {SLOT}"
     return Part(
-        short(item), f"{without_courtesy(intro).rstrip(':. ')}, only this one: {as_sentence(item)}"
+        short(item), pattern.replace(SLOT, as_sentence(item)), item=item, pattern=f"{pattern}."
     )
 
 
@@ -189,11 +156,11 @@ def _by_ask(ask: str) -> list[Part]:
         return [_whole(ask)]
     pieces = [piece for sentence in asks for piece in _joined_asks(sentence)]
     if len(pieces) == 1:
-        return _by_form(pieces[0]) or [_whole(ask)]
+        return enumerated_parts(pieces[0]) or [_whole(ask)]
     first, *rest = pieces
-    found = _by_form(first) or [_whole(first)]
+    found = enumerated_parts(first) or [_whole(first)]
     for piece in rest:
-        found += _by_form(piece) or [_self_contained(_whole(piece), ask)]
+        found += enumerated_parts(piece) or [_self_contained(_whole(piece), ask)]
     return found
 
 
@@ -213,92 +180,3 @@ def _joined_asks(sentence: str) -> list[str]:
     """Asks that one sentence joins. A verb alone is no ask: “compare and contrast”."""
     pieces = [without_courtesy(piece) for piece in _NEXT_ASK.split(sentence)]
     return pieces if all(len(words(piece)) > 1 for piece in pieces) else [sentence]
-
-
-def _by_form(ask: str) -> list[Part]:
-    forms: tuple[Callable[[str], list[Part]], ...] = (
-        _translated,
-        _compared,
-        _for_and_against,
-        _enumerated,
-    )
-    text = without_courtesy(ask)
-    for form in forms:
-        if found := form(text):
-            return found
-    return []
-
-
-def _items(text: str) -> list[str]:
-    return [item.strip() for item in _AND.split(text.strip().rstrip(".?!")) if item.strip()]
-
-
-def _translated(ask: str) -> list[Part]:
-    match = _TRANSLATE.match(ask)
-    languages = _items(match[2].split(":")[0]) if match else []
-    if match is None or len(languages) < 2:
-        return []
-    rest = match[2].partition(":")[2]
-    return [
-        Part(
-            capitalised(language), as_sentence(f"{match[1]} {language}{':' if rest else ''}{rest}")
-        )
-        for language in languages
-    ]
-
-
-def _compared(ask: str) -> list[Part]:
-    match = _COMPARE.search(ask)
-    if match is None:
-        return []
-    compared = re.sub(r"\s+(?:with|to|against)\s+", " and ", match[1], count=1)
-    # What stands behind a colon is what to compare them by.
-    before, colon, criteria = compared.partition(":")
-    named, tail = _tail(before)
-    items = _items(named)
-    if len(items) < 2:
-        return []
-    tail += f"{colon}{criteria.rstrip('.?! ')}"
-    return [
-        Part(
-            capitalised(item),
-            f"Describe {item}{tail}, so that it can be compared with "
-            f"{' and '.join(other for other in items if other != item)}.",
-        )
-        for item in items
-    ]
-
-
-def _tail(text: str) -> tuple[str, str]:
-    """An enumeration and what is said about all of its items."""
-    text = text.strip().rstrip(".?!")
-    last = max((match.end() for match in _AND.finditer(text)), default=0)
-    match = _TAIL.search(text, last)
-    return (text[: match.start()], " " + text[match.end() :]) if match else (text, "")
-
-
-def _for_and_against(ask: str) -> list[Part]:
-    match = _PROS.search(ask)
-    if match is None:
-        return []
-    before, after = ask[: match.start()], ask[match.end() :]
-    return [
-        Part(
-            f"{capitalised(side)} {clipped(after.rstrip('.?!'), 50)}",
-            as_sentence(f"{before}{side}{after}"),
-        )
-        for side in (match[1], match[2])
-    ]
-
-
-def _enumerated(ask: str) -> list[Part]:
-    named, tail = _tail(ask)
-    first, *rest = _items(named) or [""]
-    match = _HEAD.match(first)
-    if len(rest) < 2 or match is None or not is_ask(ask):
-        return []
-    end = "?" if ask.rstrip().endswith("?") else "."
-    return [
-        Part(capitalised(item), as_sentence(f"{match[1]} {item}{tail}{end}"))
-        for item in (match[2], *rest)
-    ]

@@ -1,6 +1,7 @@
 """Finding the sentences of a conversation that an instruction is about."""
 
 import re
+from functools import lru_cache
 
 from orchestrator_worker.simulator.conversation import Conversation
 from orchestrator_worker.simulator.wording import (
@@ -22,7 +23,7 @@ def relevant_passage(conversation: Conversation) -> str:
     asked = conversation.ask
     found = _section_named(asked, conversation.documents) or _by_overlap(asked, conversation)
     if not found and _ABOUT_ALL.search(asked):
-        found = [s for text in conversation.documents for s in _statements(text)]
+        found = [s for text in conversation.documents for s, _ in _statements(text)]
     return " ".join(_ended(sentence) for sentence in found[:MAX_SENTENCES])
 
 
@@ -38,15 +39,24 @@ def _section_named(asked: str, documents: list[str]) -> list[str]:
 def _by_overlap(asked: str, conversation: Conversation) -> list[str]:
     wanted = content_words(asked)
     needed = 1 if len(wanted) <= 2 else 2
-    known = list(dict.fromkeys(s for text in conversation.documents for s in _statements(text)))
-    scored = [(len(content_words(sentence) & wanted), sentence) for sentence in known]
+    known = dict(found for text in conversation.documents for found in _statements(text))
+    scored = [(len(meant & wanted), sentence) for sentence, meant in known.items()]
     best = sorted((score for score, _ in scored if score >= needed), reverse=True)[:MAX_SENTENCES]
     return [sentence for score, sentence in scored if best and score >= best[-1]]
 
 
-def _statements(text: str) -> list[str]:
+@lru_cache(maxsize=16)
+def _statements(text: str) -> tuple[tuple[str, frozenset[str]], ...]:
+    """The sentences that state something, with the words that carry their meaning.
+
+    Kept, because many calls are about the same long document.
+    """
     headings = {section.heading for section in sections(text)}
-    return [s for s in sentences(text) if not is_ask(s) and s not in headings and len(s) > 15]
+    return tuple(
+        (sentence, frozenset(content_words(sentence)))
+        for sentence in sentences(text)
+        if len(sentence) > 15 and not is_ask(sentence) and sentence not in headings
+    )
 
 
 def _ended(sentence: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator_worker.simulator.jsons import JsonObject, as_list, as_object
-from orchestrator_worker.simulator.parts import Part
+from orchestrator_worker.simulator.part import Part, joined
 from orchestrator_worker.simulator.schema_rules import resolve
 from orchestrator_worker.simulator.wording import words
 
@@ -23,6 +23,7 @@ _INSTRUCTION = re.compile(
 _SAID = re.compile(
     r"answer|response|reply|result|summary|text|content|output|body|message|expla", re.IGNORECASE
 )
+_PLACEHOLDER = re.compile(r"\{\{\s*[\w.-]+\s*\}\}")
 _QUOTED = re.compile(r"[“\"]([^”\"]+)[”\"]|(?<!\w)'([^']+)'(?!\w)")
 _PROPER = re.compile(r"(?<=[a-z,:] )((?:[A-Z][\w'-]+)(?: [A-Z][\w'-]+)*)")
 _LAST_NOUN = re.compile(r"\b(?:in|for|of|about|at|on|from|to|near)\s+(?:the\s+)?([^?.!,]+)")
@@ -69,6 +70,16 @@ def plan_property(schema: JsonObject) -> str | None:
     return None
 
 
+def _list_placeholder(schema: JsonObject, root: JsonObject) -> str:
+    """What a property's description says to write where a thing of its list is meant, empty when
+    the property is no array of strings or says no such thing.
+    """
+    resolved = _resolved(schema, root)
+    said = _PLACEHOLDER.search(f"{schema.get('description', '')} {resolved.get('description', '')}")
+    strings = resolved.get("type") == "array" and _items(resolved, root).get("type") == "string"
+    return said[0] if said and strings else ""
+
+
 def _items(schema: JsonObject, root: JsonObject) -> JsonObject:
     return _resolved(as_object(schema.get("items")) or {}, root)
 
@@ -101,6 +112,7 @@ class _Filler:
     def __init__(self, schema: JsonObject, material: Material) -> None:
         self._schema = schema
         self._material = material
+        self._entries = material.parts
         self._whole = (
             material.parts[0] if len(material.parts) == 1 else Part(material.ask[:60], material.ask)
         )
@@ -132,8 +144,20 @@ class _Filler:
     def _object(self, schema: JsonObject, part: Part, index: int, *, depth: int) -> JsonObject:
         return {
             name: self._value(name, member, part, index, depth=depth + 1)
-            for name, member in _wanted(schema, part)
+            for name, member in self._wanted(schema, part)
         }
+
+    def _wanted(self, schema: JsonObject, part: Part) -> Iterator[tuple[str, JsonObject]]:
+        """The members to fill, required ones first, as the API orders them."""
+        properties = as_object(schema.get("properties")) or {}
+        needed = [name for name in as_list(schema.get("required")) or [] if name in properties]
+        for name in needed:
+            yield name, as_object(properties[name]) or {}
+        for name, value in properties.items():
+            member = as_object(value) or {}
+            lists = bool(_list_placeholder(member, self._schema))
+            if name not in needed and (bool(part.each) if lists else _meaningful(name, part)):
+                yield name, member
 
     def _array(
         self, name: str, schema: JsonObject, part: Part, index: int, *, depth: int
@@ -141,11 +165,15 @@ class _Filler:
         items = _items(schema, self._schema)
         if _DEPENDS.search(name):
             return self._earlier(items, part, index)
+        if _list_placeholder(schema, self._schema):
+            return list(part.each)
         if _REFS.search(name):
             return _references(items, part, index)
         if _is_object(items) and depth <= 1:
-            parts = self._material.parts
-            return [self._object(items, p, i, depth=depth + 1) for i, p in enumerate(parts, 1)]
+            self._entries = self._planned(items)
+            return [
+                self._object(items, p, i, depth=depth + 1) for i, p in enumerate(self._entries, 1)
+            ]
         if not schema.get("minItems") and depth > 1:
             return []
         return [self._value("", items, part, index, depth=depth + 1)]
@@ -153,8 +181,17 @@ class _Filler:
     def _earlier(self, items: JsonObject, part: Part, index: int) -> list[Any]:
         if not part.depends:
             return []
-        before = [i for i, p in enumerate(self._material.parts[: index - 1], 1) if not p.depends]
-        return before if items.get("type") == "integer" else [f"s{i}" for i in before]
+        earlier = enumerate(self._entries[: index - 1], 1)
+        before = [(i, p.id or f"s{i}") for i, p in earlier if not p.depends]
+        return [i if items.get("type") == "integer" else id for i, id in before]
+
+    def _planned(self, items: JsonObject) -> list[Part]:
+        """The parts, as few entries as the schema of an entry can say them in."""
+        for member in (as_object(items.get("properties")) or {}).values():
+            placeholder = _list_placeholder(as_object(member) or {}, self._schema)
+            if placeholder:
+                return joined(self._material.parts, placeholder)
+        return self._material.parts
 
     def _scalar(self, kind: str, name: str, schema: JsonObject, part: Part, index: int) -> Any:
         if kind == "string":
@@ -168,7 +205,7 @@ class _Filler:
             return _FORMATS[schema["format"]]
         said = self._material.said
         fields: tuple[tuple[re.Pattern[str], Callable[[], str]], ...] = (
-            (_ID, lambda: f"s{index}"),
+            (_ID, lambda: part.id or f"s{index}"),
             (_TITLE, lambda: part.title),
             (_INSTRUCTION, lambda: part.instruction),
             (_SAID, lambda: said or part.instruction),
@@ -177,17 +214,6 @@ class _Filler:
             if pattern.search(name):
                 return value()
         return _extracted(name, part)
-
-
-def _wanted(schema: JsonObject, part: Part) -> Iterator[tuple[str, JsonObject]]:
-    """The members to fill, required ones first, as the API orders them."""
-    properties = as_object(schema.get("properties")) or {}
-    needed = [name for name in as_list(schema.get("required")) or [] if name in properties]
-    for name in needed:
-        yield name, as_object(properties[name]) or {}
-    for name, member in properties.items():
-        if name not in needed and _meaningful(name, part):
-            yield name, as_object(member) or {}
 
 
 def _meaningful(name: str, part: Part) -> bool:

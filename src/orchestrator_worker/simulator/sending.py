@@ -7,6 +7,7 @@ late goes out at once, in one write, so that lateness never adds up.
 import asyncio
 from bisect import bisect_right
 from collections.abc import Callable
+from dataclasses import dataclass
 from operator import attrgetter
 from time import monotonic
 
@@ -15,15 +16,29 @@ from orchestrator_worker.simulator.exchange import Exchange, Headers
 from orchestrator_worker.simulator.faults import Fault
 from orchestrator_worker.simulator.framing import PING, Frame, before_fault, event, with_garbage
 from orchestrator_worker.simulator.jsons import JsonObject
-from orchestrator_worker.simulator.script import Latency
+from orchestrator_worker.simulator.latency import Latency
 
 HTML = b"<!doctype html><html><body><h1>A proxy answered instead</h1></body></html>"
+BINARY = bytes(range(128, 256)) * 2
+"""Bytes that are neither JSON nor UTF-8."""
 _TICK = attrgetter("tick")
 
 
 async def for_ever() -> None:
     """Wait until the call is cancelled because the client left."""
     await asyncio.Event().wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Who wants to know how far a response has come."""
+
+    begin: Callable[[], None]
+    """Called before the first byte."""
+    answered: Callable[[], None]
+    """Called before the first byte of the message itself, if there comes one."""
+    end: Callable[[], None]
+    """Called before the last byte."""
 
 
 class Sender:
@@ -34,9 +49,7 @@ class Sender:
         exchange: Exchange,
         latency: Latency,
         headers: Headers,
-        *,
-        begin: Callable[[], None],
-        end: Callable[[], None],
+        steps: Steps,
     ) -> None:
         """Prepare to send; the schedule begins now.
 
@@ -44,12 +57,10 @@ class Sender:
             exchange: Where to.
             latency: The pace.
             headers: Sent with every response but a web page.
-            begin: Called before the first byte.
-            end: Called before the last byte.
+            steps: Told how far it has come.
         """
         self._exchange = exchange
-        self._begin = begin
-        self._end = end
+        self._steps = steps
         self._latency = latency
         self._headers = headers
         # Not the loop's clock: uvloop's stands still within a turn of the loop.
@@ -68,12 +79,13 @@ class Sender:
     async def whole(self, message: JsonObject, ticks: int, fault: Fault | None) -> None:
         """Send a complete message when its last token is due, or what the fault makes of it."""
         await self._until(ticks)
-        self._begin()
+        self._steps.begin()
         if fault is None:
-            self._end()
+            self._steps.answered()
+            self._steps.end()
             await self._exchange.respond(200, message, self._headers)
         elif fault.kind == "error_event":
-            self._end()
+            self._steps.end()
             await self._exchange.refuse(ApiError(fault.status, fault.message, fault.error_type))
         elif fault.kind == "cut":
             await self._exchange.start(200, "application/json", self._headers)
@@ -83,21 +95,21 @@ class Sender:
             await for_ever()
         else:
             await self._exchange.start(200, "application/json", self._headers)
-            await self._finish(b'{"id": "msg_')
+            await self._finish(BINARY if fault.kind == "binary" else b'{"id": "msg_')
 
     async def html(self) -> None:
         """Send a web page with status 200, as a proxy in between may."""
         await self._until(0)
-        self._begin()
+        self._steps.begin()
         await self._exchange.start(200, "text/html", [("content-length", str(len(HTML)))])
         await self._finish(HTML)
 
     async def _finish(self, data: bytes = b"") -> None:
-        self._end()
+        self._steps.end()
         await self._exchange.finish(data)
 
     async def _cut(self) -> None:
-        self._end()
+        self._steps.end()
         await self._exchange.cut()
 
     async def _break(self, fault: Fault) -> None:
@@ -108,6 +120,8 @@ class Sender:
             await self._cut()
         elif fault.kind == "stall":
             await self._ping_for_ever(fault.ping_seconds)
+        elif fault.kind == "binary":
+            await self._finish(BINARY)
         else:
             await self._finish()
 
@@ -121,7 +135,8 @@ class Sender:
         await self._until(0)
         headers = [("cache-control", "no-cache"), *self._headers]
         await self._exchange.start(200, "text/event-stream; charset=utf-8", headers)
-        self._begin()
+        self._steps.begin()
+        self._steps.answered()
         sent = 0
         while sent < len(frames):
             await self._until(frames[sent].tick)

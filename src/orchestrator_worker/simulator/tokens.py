@@ -35,31 +35,20 @@ def pieces(text: str, count: int | None = None) -> list[str]:
     return [text[i * length // count : (i + 1) * length // count] for i in range(count)]
 
 
-def input_tokens(body: JsonObject) -> int:
-    """Tokens of system prompt, tools and messages of a request."""
-    return max(1, sum(_prompt_parts(body)))
-
-
-def _prompt_parts(body: JsonObject) -> Iterator[int]:
-    yield from _content_tokens(body.get("system"))
-    for tool in objects(body.get("tools")):
-        yield estimate(orjson.dumps(_without_cache_control(tool)).decode())
-    output_format = (as_object(body.get("output_config")) or {}).get("format")
-    if output_format is not None:
-        yield estimate(orjson.dumps(output_format).decode())
-    for message in objects(body.get("messages")):
-        yield TOKENS_PER_MESSAGE
-        yield from _content_tokens(message.get("content"))
+def value_tokens(value: Any) -> int:
+    """Tokens of a value that stands in the prompt as JSON, such as a tool."""
+    return estimate(orjson.dumps(value).decode())
 
 
 def _content_tokens(content: Any) -> Iterator[int]:
     if isinstance(content, str):
         yield estimate(content)
     for block in objects(content):
-        yield _block_tokens(block)
+        yield block_tokens(block)
 
 
-def _block_tokens(block: JsonObject) -> int:
+def block_tokens(block: JsonObject) -> int:
+    """Tokens of a content block of a message or of the system prompt."""
     kind = block.get("type")
     if kind == "text":
         return estimate(str(block.get("text", "")))
@@ -68,8 +57,9 @@ def _block_tokens(block: JsonObject) -> int:
         return TOKENS_PER_MEDIA
     if kind == "tool_result":
         return TOKENS_PER_MESSAGE + sum(_content_tokens(block.get("content")))
-    return estimate(orjson.dumps(_without_cache_control(block)).decode())
+    return value_tokens(without_cache_control(block))
 
 
-def _without_cache_control(entry: JsonObject) -> JsonObject:
+def without_cache_control(entry: JsonObject) -> JsonObject:
+    """The entry without its cache breakpoint, which is no part of the prompt."""
     return {key: value for key, value in entry.items() if key != "cache_control"}

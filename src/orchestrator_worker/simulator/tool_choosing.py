@@ -4,7 +4,9 @@ import re
 
 from orchestrator_worker.simulator.conversation import Conversation
 from orchestrator_worker.simulator.jsons import JsonObject, as_object, objects
-from orchestrator_worker.simulator.parts import Part, parts_of
+from orchestrator_worker.simulator.part import Part
+from orchestrator_worker.simulator.parts import parts_of
+from orchestrator_worker.simulator.reviewing import Review, review_of
 from orchestrator_worker.simulator.schema_values import Material, instance, plan_property
 from orchestrator_worker.simulator.script import ToolCall
 from orchestrator_worker.simulator.wording import content_words, stem, words
@@ -23,12 +25,31 @@ def choose_tool(body: JsonObject, conversation: Conversation) -> ToolCall | None
     tools = [tool for tool in objects(body.get("tools")) if "input_schema" in tool]
     if choice["type"] == "none" or not tools:
         return None
+    review = due_review(body, conversation)
+    if review is not None and choice["type"] == "auto":
+        return _planned_again(review, tools)
     if choice["type"] == "tool":
         return _call(next(t for t in tools if t["name"] == choice["name"]), conversation)
     chosen = _chosen(tools, conversation)
     if chosen is None and choice["type"] == "any":
         chosen = tools[0]
     return _call(chosen, conversation) if chosen else None
+
+
+def due_review(body: JsonObject, conversation: Conversation) -> Review | None:
+    """The review of an earlier plan's results that a model with a tool for plans is asked for."""
+    tools = [tool for tool in objects(body.get("tools")) if "input_schema" in tool]
+    plan_tools = [tool["name"] for tool in tools if plan_property(tool["input_schema"])]
+    return review_of(conversation, plan_tools) if plan_tools else None
+
+
+def _planned_again(review: Review, tools: list[JsonObject]) -> ToolCall | None:
+    parts = review.missing_parts()
+    if not parts:
+        return None
+    tool = next(tool for tool in tools if plan_property(tool["input_schema"]))
+    ask = review.conversation.ask
+    return ToolCall(tool["name"], instance(tool["input_schema"], Material(parts, ask, ask)))
 
 
 def _chosen(tools: list[JsonObject], conversation: Conversation) -> JsonObject | None:

@@ -1,16 +1,17 @@
 """What a call costs in tokens, in the form of the API's `usage`.
 
 The prompt cache is a seam: `CacheAccounting` says how many input tokens were written to it and
-read from it. `NoCache` is the implementation that never caches.
+read from it. `prompt_cache` implements it; `NoCache` never caches.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrator_worker.simulator.composing import Composed
 from orchestrator_worker.simulator.jsons import JsonObject
 from orchestrator_worker.simulator.models import Model
-from orchestrator_worker.simulator.tokens import input_tokens
+from orchestrator_worker.simulator.prompt import Prompt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,21 +23,47 @@ class InputUsage:
     written_5m: int = 0
     written_1h: int = 0
 
+    @property
+    def processed(self) -> int:
+        """Tokens that the model had to read because the cache did not hold them."""
+        return self.uncached + self.written_5m + self.written_1h
+
+
+def _nothing() -> None:
+    """Nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a call pays for its prompt."""
+
+    usage: InputUsage
+    begun: Callable[[], None] = _nothing
+    """To be called when the response begins: from then on others can read what it wrote."""
+
 
 class CacheAccounting(Protocol):
     """Splits the input tokens of a call by what the prompt cache did."""
 
-    def charge(self, body: JsonObject, model: Model) -> InputUsage:
-        """The split for this request; remembers what it wrote."""
+    def charge(self, prompt: Prompt, model: Model, account: str) -> Charge:
+        """The split for this prompt."""
+        ...
+
+    def clear(self) -> None:
+        """Forget everything."""
         ...
 
 
 class NoCache:
     """A cache that never holds anything."""
 
-    def charge(self, body: JsonObject, model: Model) -> InputUsage:
+    def charge(self, prompt: Prompt, model: Model, account: str) -> Charge:
         """All tokens are read afresh."""
-        return InputUsage(uncached=input_tokens(body))
+        del model, account
+        return Charge(InputUsage(uncached=prompt.tokens))
+
+    def clear(self) -> None:
+        """There is nothing to forget."""
 
 
 def start_usage(spent: InputUsage) -> JsonObject:

@@ -4,12 +4,11 @@ Blocks, tools and schemas have rule modules of their own. Sits below `app`, whic
 anything is answered.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
+from orchestrator_worker.simulator.citation_rules import check_citations
 from orchestrator_worker.simulator.errors import ApiError, InvalidRequestError
 from orchestrator_worker.simulator.field_checks import (
-    EXTRA,
     CacheControls,
     boolean_at,
     integer_at,
@@ -21,9 +20,10 @@ from orchestrator_worker.simulator.field_checks import (
     required,
     string_at,
 )
-from orchestrator_worker.simulator.jsons import JsonObject, as_object, objects
+from orchestrator_worker.simulator.jsons import JsonObject, as_object
 from orchestrator_worker.simulator.message_rules import check_messages, check_system
 from orchestrator_worker.simulator.models import EFFORTS, THINKING_TYPES, Model, find_model
+from orchestrator_worker.simulator.optional_fields import check_refused
 from orchestrator_worker.simulator.schema_rules import SchemaSize, check_schema
 from orchestrator_worker.simulator.tool_rules import check_tool_choice, check_tools
 
@@ -42,9 +42,6 @@ CREATE_KEYS = COUNT_KEYS | {
     "container",
     "diagnostics",
 }  # fmt: skip
-REFUSABLE = (
-    "thinking", "effort", "eager_input_streaming", "cache_control", "strict", "output_config"
-)  # fmt: skip
 MIN_THINKING_BUDGET = 1_024
 _NO_OUTPUT = "max_tokens must be at least 1 when {} is used"
 
@@ -98,16 +95,15 @@ def _check_model(body: JsonObject) -> Model:
 
 
 def _check_prompt(body: JsonObject, model: Model, refuse: frozenset[str]) -> None:
-    for field, path in _optional_fields(body):
-        if field in refuse:
-            raise InvalidRequestError(EXTRA, path)
+    check_refused(body, refuse)
     controls, size = CacheControls(), SchemaSize()
     check_tools(body, controls, size)
     check_system(body, controls)
     check_messages(body, model, controls)
-    controls.check(body, "")
+    controls.check_automatic(body)
     _check_thinking(body, model)
     _check_output_config(body, model, size)
+    check_citations(body)
     check_tool_choice(body, model)
     size.check()
 
@@ -209,7 +205,7 @@ def _check_output_config(body: JsonObject, model: Model, size: SchemaSize) -> No
     if config.get("effort") is not None:
         _check_effort(config["effort"], as_object(body.get("thinking")) or {}, model)
     if config.get("format") is not None:
-        _check_format(config["format"], body, size)
+        _check_format(config["format"], size)
 
 
 def _check_effort(value: Any, thinking: JsonObject, model: Model) -> None:
@@ -225,33 +221,9 @@ def _check_effort(value: Any, thinking: JsonObject, model: Model) -> None:
         )
 
 
-def _check_format(value: Any, body: JsonObject, size: SchemaSize) -> None:
+def _check_format(value: Any, size: SchemaSize) -> None:
     path = "output_config.format"
     wanted = object_at(value, path)
     one_of(required(wanted, "type", path), ("json_schema",), join(path, "type"))
     no_extra_keys(wanted, ("type", "schema"), path)
     check_schema(required(wanted, "schema", path), join(path, "schema"), size)
-    for message in objects(body["messages"]):
-        for block in objects(message["content"]):
-            if (as_object(block.get("citations")) or {}).get("enabled"):
-                raise InvalidRequestError("citations cannot be used with output_config.format")
-
-
-def _optional_fields(body: JsonObject) -> Iterator[tuple[str, str]]:
-    """Each optional field a request uses, with its path, in the vocabulary of `REFUSABLE`."""
-    for name in ("thinking", "output_config", "cache_control"):
-        if name in body:
-            yield name, name
-    if "effort" in (as_object(body.get("output_config")) or {}):
-        yield "effort", "output_config.effort"
-    for index, tool in enumerate(objects(body.get("tools"))):
-        for name in ("eager_input_streaming", "strict", "cache_control"):
-            if name in tool:
-                yield name, f"tools.{index}.custom.{name}"
-    for index, block in enumerate(objects(body.get("system"))):
-        if "cache_control" in block:
-            yield "cache_control", f"system.{index}.cache_control"
-    for number, message in enumerate(objects(body.get("messages"))):
-        for index, block in enumerate(objects(message.get("content"))):
-            if "cache_control" in block:
-                yield "cache_control", f"messages.{number}.content.{index}.cache_control"

@@ -146,3 +146,9 @@ def clipped(text: str, length: int) -> str:
     """The text cut at a word boundary, in one line."""
     line = " ".join(text.split())
     return line if len(line) <= length else f"{line[:length].rsplit(' ', 1)[0]}…"
+
+
+def listed(names: list[str]) -> str:
+    """The names as an enumeration."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
