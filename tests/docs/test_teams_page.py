@@ -1,0 +1,82 @@
+"""docs/teams.md: its teams work, and it names every key and every section there is."""
+
+import re
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from chat import answer_of, ask
+from conftest import StartService
+from orchestrator_worker.config import Settings
+from orchestrator_worker.teams.loader import bundled_prompts, load_teams
+from orchestrator_worker.teams.team_file import TeamFile
+from running_service import settings_from
+
+PAGE = (Path(__file__).parent.parent.parent / "docs" / "teams.md").read_text("utf-8")
+TEAMS = dict(re.findall(r"```toml\n# prompts/([a-z-]+)/(?:team\.toml\n)(.*?)```", PAGE, re.DOTALL))
+QUESTIONS = {
+    "translate": "Translate 'The shop is closed on Monday.' into French, German and Spanish.",
+    "second-opinion": "I want to give up my job and open a bakery.",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, text in TEAMS.items():
+        (tmp_path / "prompts" / name).mkdir(parents=True)
+        (tmp_path / "prompts" / name / "team.toml").write_text(text)
+    return tmp_path / "prompts"
+
+
+async def test_the_teams_of_the_page_answer(start_service: StartService, folder: Path) -> None:
+    service = await start_service(PROMPTS_DIR=str(folder))
+    assert set(TEAMS) == set(QUESTIONS)
+    async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
+        for name, question in QUESTIONS.items():
+            response = await ask(
+                client,
+                model=name,
+                messages=[{"role": "user", "content": question}],
+                headers={"x-orchestration": "usage, results"},
+            )
+            report = response.json()["orchestration"]
+            assert report["partial"] is False
+            assert "synthesizer" not in {agent["role"] for agent in report["agents"]}
+            titles = [result["title"] for result in report["results"]]
+            assert len(titles) == 3
+            answer = answer_of(response)
+            places = [answer.index(f"## {title}\n") for title in titles]
+            assert places == sorted(places)
+
+
+def test_the_page_names_every_key() -> None:
+    named = set(re.findall(r"`\[*([a-z_]+)(?:\.NAME)?\]*`", PAGE))
+    keys = {field.alias or name for name, field in TeamFile.model_fields.items()}
+    assert keys <= named
+
+
+def test_the_page_names_every_section() -> None:
+    named = set(re.findall(r"`([a-z-]+)`", PAGE))
+    sections = {
+        section
+        for file in (bundled_prompts() / "default").glob("*.md")
+        for section in re.findall(r"^<!-- ([a-z-]+) -->$", file.read_text("utf-8"), re.MULTILINE)
+    }
+    assert sections <= named
+
+
+def test_every_key_of_the_bundled_team_can_be_switched_on(tmp_path: Path) -> None:
+    bundled = (bundled_prompts() / "default" / "team.toml").read_text("utf-8")
+    keys = set(re.findall(r"^# ([a-z_]+) = ", bundled, re.MULTILINE))
+    without_comment = re.sub(r"^# ([a-z_]+ = .*)$", r"\1", bundled, flags=re.MULTILINE)
+    # `effort` stands under a commented table, where alone it would be a key of the team.
+    text = without_comment.replace('effort = "high"', "")
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "team.toml").write_text(text)
+    settings: Settings = settings_from(PROMPTS_DIR=str(tmp_path))
+    (team,) = load_teams(settings).values()
+    (default,) = load_teams(settings_from()).values()
+    assert keys - {"effort"} <= set(TeamFile.model_fields)
+    assert team.tiers == default.tiers  # what stands there is the default
+    assert (team.route, team.synthesis, team.evaluator) == ("auto", "write", None)
