@@ -81,6 +81,8 @@ class Planning:
         """Expect another list, whatever became of the last one."""
         self._reader = PlanReader()
         self._text = TextPlan()
+        if not self.begun:
+            self._gate.dropped = 0  # what a plan of no use asked for is planned once more
 
     async def opened(self) -> None:
         """The lead has begun to plan."""
@@ -137,17 +139,17 @@ class Planning:
             await self._repaired(Repair(None, "no usable subtask; the request itself is one"))
             self._prefix.plan_known(1)
             await self._start(self._whole_request())
-        await self.settled()
+        self.settle()
+        await self._run.emit(PlanClosed(self._run.plan))
         if self._one_will_do:
             await self._voice.alone(self.subtasks[0])
         else:
             self._voice.silence()
 
-    async def settled(self) -> None:
-        """Tell the run what is planned by now."""
+    def settle(self) -> None:
+        """Take what is planned by now for the whole plan."""
         self._run.plan = tuple(self.subtasks)
         self._workers.planned = len(self.subtasks)
-        await self._run.emit(PlanClosed(self._run.plan))
 
     @property
     def _one_will_do(self) -> bool:

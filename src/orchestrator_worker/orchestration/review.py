@@ -89,8 +89,7 @@ class Review:
             reason = f"the review failed: {turn.failure.fault.value}"
         self._run.rounds.append(Round(number, added, reason))
         await self._run.emit(RoundReviewed(number, added, reason))
-        if added:
-            await self._planning.settled()
+        self._planning.settle()
         return bool(added)
 
     async def _evaluated(self, results: tuple[Result, ...]) -> tuple[Result, ...]:
