@@ -11,7 +11,7 @@ import respx
 
 from dumb_upstream import DumbUpstream, dumb_upstream
 from network_guard import only_loopback
-from running_service import RunningService, running_service
+from running_service import NO_PAUSES, RunningService, running_service
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def start_service(tmp_path: Path) -> Iterator[StartService]:
 
         async def start(**variables: str) -> RunningService:
             # In a thread, for the upstream of this loop must answer while the service starts.
-            starting = running_service(tmp_path / "data", **variables)
+            starting = running_service(tmp_path / "data", retry=NO_PAUSES, **variables)
             return await asyncio.to_thread(stack.enter_context, starting)
 
         yield start

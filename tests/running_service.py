@@ -25,6 +25,7 @@ from orchestrator_worker.config import Settings, load_settings, variable_names
 
 SECRET = "test-secret-0123456789-0123456789-0123456789"
 WAIT_SECONDS = 10.0
+NO_PAUSES = RetryPolicy(backoff_seconds=0)
 
 
 @dataclass
@@ -78,7 +79,9 @@ def settings_from(**variables: str) -> Settings:
 
 
 @contextmanager
-def running_service(data: Path, **variables: str) -> Generator[RunningService]:
+def running_service(
+    data: Path, *, retry: RetryPolicy = NO_PAUSES, **variables: str
+) -> Generator[RunningService]:
     """Serve with these variables; without key and address of an upstream, on the embedded
     simulator.
     """
@@ -89,7 +92,6 @@ def running_service(data: Path, **variables: str) -> Generator[RunningService]:
         "RATE_LIMIT_ENABLED": "false",
     }
     settings = settings_from(**{**defaults, **variables})
-    retry = RetryPolicy(backoff_seconds=0)
     server = uvicorn.Server(server_config(create_app(settings, retry)))
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -280,3 +280,31 @@ def test_reading_takes_linear_time(name: str) -> None:
         small = min(seconds(50_000, size) for _ in range(3))
         # Ten times as much; quadratic would be a hundred times as long.
         assert any(seconds(500_000, size) < 40 * small + 0.05 for _ in range(3))
+
+
+BESIDE_ANSWERS = {
+    "an array": ('Like [{"id": 1}, {"title": "x"}] here.', 0),
+    "a list of tasks": ('Like {"tasks": [{"id": 1}]} here.', 0),
+    "a fenced array": ('Like\n```json\n[{"title": "x"}]\n```\n', 0),
+    "an array at once": ('\n```json\n[{"title": "x"}]\n```\n', 1),
+    "tasks at once": ('{"tasks": [{"title": "x"}]}', 1),
+    "subtasks after words": ('So: {"subtasks": [{"title": "x"}]}', 1),
+    "elements after words": ("So: <tasks><task>x</task></tasks>", 1),
+    "subtasks after an example": ('Not [{"id": 1}], but {"subtasks": [{"id": "s1"}]}', 1),
+}
+
+
+@pytest.mark.parametrize("name", BESIDE_ANSWERS)
+def test_beside_an_answer_only_what_cannot_be_its_own_json_is_a_plan(name: str) -> None:
+    text, count = BESIDE_ANSWERS[name]
+    seen: set[str] = set()
+    for at in range(len(text) + 1):
+        plan = TextPlan(beside_answers=True)
+        pieces = [plan.feed(text[:at]), plan.feed(text[at:])]
+        prose = "".join(prose for prose, _ in pieces) + plan.end()
+        assert sum(len(entries) for _, entries in pieces) == count, at
+        assert plan.begun == bool(count)
+        seen.add(prose)
+    (prose,) = seen
+    assert text.startswith(prose)
+    assert bool(count) or prose == text

@@ -68,12 +68,105 @@ def test_a_team_overrides_what_it_names_and_inherits_the_rest(tmp_path: Path) ->
     assert "final" in team.synthesizer.system.text or "answer" in team.synthesizer.system.text
 
 
+def test_a_team_may_choose_everything(tmp_path: Path) -> None:
+    write(
+        tmp_path / "mine",
+        team_toml="""
+            plan_form = "text"
+            prompt_level = "planned"
+            synthesis = "list"
+            missing_dependency = "skip"
+            evaluate = true
+            tiers = ["opus", "sonnet"]
+            reduce_above_tokens = 1000
+            [lead]
+            model = "opus"
+            [evaluator]
+            model = "sonnet"
+            min_score = 0
+            effort = "max"
+            [caps]
+            max_rounds = 10
+            max_concurrent_workers = 1
+            [types.a]
+            [types."b.C-1"]
+            description = "B"
+            tier = "haiku"
+            schema = {type = "object", required = ["x"]}
+        """,
+    )
+    team = load(tmp_path, MODEL_OPUS="dearest")["mine"]
+    assert (team.plan_form, team.level, team.synthesis) == ("text", "planned", "list")
+    assert (team.missing_dependency, team.reduce_above_tokens) == ("skip", 1000)
+    # Cheapest first, whatever their order in the file; a type's own is not the lead's choice.
+    assert [tier.name for tier in team.tiers] == ["sonnet", "opus"]
+    assert [tier.name for tier in team.chosen_tiers] == ["haiku"]
+    assert (team.lead.model, team.model_of("opus")) == ("dearest", "dearest")
+    assert team.evaluator
+    assert (team.evaluator.model, team.evaluator.min_score) == ("claude-sonnet-5-5", 0)
+    assert (team.evaluator.effort, team.evaluator.max_tokens) == ("max", 8192)
+    assert (team.caps.max_rounds, team.caps.max_concurrent_workers) == (10, 1)
+    assert (team.types["a"].output, team.types["b.C-1"].output) == (None, "json")
+    assert team.worker.system.text == ""  # the lead writes all of the worker's prompt
+
+
+def test_each_section_is_inherited_by_itself(tmp_path: Path) -> None:
+    write(
+        tmp_path / "default",
+        lead_md="Default lead.\n<!-- repair -->\nDefault repair {{reasons}}",
+        worker_md="Default worker.\n<!-- redo -->\nDefault {{previous}} {{feedback}}",
+        synthesizer_md="Default synthesizer.",
+    )
+    write(
+        tmp_path / "mine",
+        lead_md="My lead.\n<!-- tiers -->\nMy {{tiers}}",
+        evaluator_md="My evaluator, {{min_score}}.",
+        team_toml="evaluate = true",
+    )
+    bundled = load_teams(settings_from())["orchestrator-worker"]
+    teams = load(tmp_path)
+    mine, default = teams["mine"], teams["orchestrator-worker"]
+    assert (mine.lead.system.text, default.lead.system.text) == ("My lead.", "Default lead.")
+    assert mine.lead.tiers.text == "My {{tiers}}"
+    assert mine.lead.repair.text == default.lead.repair.text == "Default repair {{reasons}}"
+    assert mine.lead.rest == default.lead.rest == bundled.lead.rest
+    assert mine.worker.system.text == "Default worker."
+    assert mine.worker.redo.text == "Default {{previous}} {{feedback}}"
+    assert mine.worker.turn == bundled.worker.turn
+    assert mine.synthesizer.system.text == "Default synthesizer."
+    assert mine.synthesizer.reduce == bundled.synthesizer.reduce
+    assert mine.evaluator
+    assert mine.evaluator.system.text == "My evaluator, {{min_score}}."
+    assert default.evaluator is None
+
+
+@pytest.mark.parametrize("name", ["title", "item", "instructions"])
+def test_a_fixed_turn_needs_one_place_for_the_subtask(tmp_path: Path, name: str) -> None:
+    turn = f"role\n<!-- turn -->\nWrite {{{{{name}}}}} {{{{id}}}} {{{{type}}}} {{{{results}}}}"
+    write(tmp_path / "mine", team_toml="prompt_level = 'fixed'", worker_md=turn)
+    assert name in load(tmp_path)["mine"].worker.turn.placeholders
+
+
 BRIEF = "Be brief.\n<!-- turn -->\n{{results}}\n<!-- gap-note -->\n{{gaps}}"
+FIXED_LEVEL = "prompt_level = 'fixed'"
+SECTIONS = {
+    "lead_md": (
+        *("delegate", "plan", "level-fixed", "level-planned", "level-guarded"),
+        *("types", "tiers", "text-plan", "rest", "repair", "review"),
+    ),
+    "worker_md": ("turn", "json-output", "redo"),
+    "evaluator_md": ("turn",),
+    "synthesizer_md": ("turn", "heading", "gap-note", "reduce", "reduce-turn"),
+}
 MISTAKES: dict[str, tuple[dict[str, str], str]] = {
     "an unknown key": ({"team_toml": "colour = 'red'"}, r"team\.toml: colour"),
     "an unknown nested key": ({"team_toml": "[lead]\nmodle = 'x'"}, r"team\.toml: lead\.modle"),
     "a wrong type": ({"team_toml": "progress = 'yes'"}, r"team\.toml: progress"),
     "an unknown route": ({"team_toml": "route = 'maybe'"}, r"team\.toml: route"),
+    "sections that are evaluated": (
+        {"team_toml": "synthesis = 'sections'\nevaluate = true"},
+        r"team\.toml: evaluate: passed-on sections are final, so they cannot be done again",
+    ),
     "not TOML": ({"team_toml": "= ="}, r"team\.toml: is not TOML"),
     "a bad id": ({"team_toml": "model_id = 'a b'"}, r"team\.toml: model_id"),
     "a misspelt file": ({"leed_md": "x"}, r"leed\.md: is not one of evaluator\.md"),
@@ -97,6 +190,50 @@ MISTAKES: dict[str, tuple[dict[str, str], str]] = {
     "an unknown section": (
         {"worker_md": "role\n<!-- turn -->\n{{instructions}}\n<!-- extra -->\nx"},
         r"section 'extra' is not known here",
+    ),
+    **{
+        f"{section!r} without {{{{{name}}}}}": (
+            {file: f"role\n<!-- {section} -->\nno place"},
+            rf"{file.replace('_', '.')}: section '{section}': "
+            rf"placeholder \{{\{{{name}\}}\}} is missing",
+        )
+        for file, section, name in (
+            ("lead_md", "types", "types"),
+            ("lead_md", "tiers", "tiers"),
+            ("lead_md", "rest", "subtasks"),
+            ("lead_md", "repair", "reasons"),
+            ("lead_md", "review", "results"),
+            ("worker_md", "turn", "instructions"),
+            ("worker_md", "redo", "previous"),
+            ("worker_md", "redo", "feedback"),
+            ("evaluator_md", "turn", "results"),
+            ("synthesizer_md", "turn", "results"),
+            ("synthesizer_md", "heading", "title"),
+            ("synthesizer_md", "gap-note", "gaps"),
+            ("synthesizer_md", "reduce-turn", "results"),
+        )
+    },
+    **{
+        f"an unknown placeholder in {section!r}": (
+            {file: f"role\n<!-- {section} -->\n{{{{colour}}}}"},
+            rf"section '{section}'.*placeholder \{{\{{colour\}}\}} is not known here",
+        )
+        for file, sections in SECTIONS.items()
+        for section in sections
+    },
+    "a placeholder in the evaluator's role": ({"evaluator_md": "{{results}}"}, r"\{\{results\}\}"),
+    "a placeholder in the synthesizer's role": ({"synthesizer_md": "{{gaps}}"}, r"\{\{gaps\}\}"),
+    "a fixed turn without a place for the subtask": (
+        {"team_toml": FIXED_LEVEL, "worker_md": "role\n<!-- turn -->\n{{id}} {{results}}"},
+        r"worker\.md: section 'turn': placeholder "
+        r"\{\{instructions\}\} or \{\{item\}\} or \{\{title\}\} is missing",
+    ),
+    "a fixed turn without a place for a type's prompt": (
+        {
+            "team_toml": f"{FIXED_LEVEL}\n[types.a]\nprompt = 'x'",
+            "worker_md": "role\n<!-- turn -->\nWrite {{title}}.",
+        },
+        r"team\.toml: types\.a\.prompt: .* no place for it",
     ),
     "a section twice": (
         {"worker_md": "role\n<!-- turn -->\n{{instructions}}\n<!-- turn -->\n{{instructions}}"},

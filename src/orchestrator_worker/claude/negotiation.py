@@ -70,4 +70,5 @@ def _require_use(call: Call) -> None:
         return
     cached = capabilities_of(call.model).min_cached_tokens is not None
     if not cached or not call.without.isdisjoint(_NEEDED_TO_WARM):
-        raise UpstreamError(UpstreamFault.REJECTED)
+        refused = call.without & _NEEDED_TO_WARM
+        raise UpstreamError(UpstreamFault.REJECTED, refused_features=refused)

@@ -41,7 +41,8 @@ class Answer:
         if run.request.plan_only:
             return await self._show_plan()
         succeeded = any(isinstance(result, Succeeded) for result in run.results)
-        if coordination.voice.spoke and (succeeded or run.timed_out):
+        voice = coordination.voice
+        if voice.spoke and (succeeded or run.timed_out or voice.full):
             return await self._close_spoken(coordination)
         if succeeded:
             return await (self._list() if run.request.team.synthesis == "list" else self._write())
@@ -59,7 +60,8 @@ class Answer:
     async def _close_spoken(self, coordination: Coordination) -> str:
         """End an answer that workers have given themselves."""
         run, voice = self._run, coordination.voice
-        await self._writer.name_gaps(() if voice.is_alone else run.results, continuing=True)
+        if not voice.full:  # beyond the caller's cap nothing more is said
+            await self._writer.name_gaps(() if voice.is_alone else run.results, continuing=True)
         only = run.results[0] if voice.is_alone else None
         broken = isinstance(only, Succeeded) and only.truncated
         return CUT if run.timed_out or voice.full or broken else "end_turn"

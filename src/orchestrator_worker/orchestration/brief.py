@@ -14,15 +14,18 @@ from orchestrator_worker.teams.team import SubtaskType, Team
 def worker_turn(team: Team, subtask: Subtask, needed: tuple[Result, ...]) -> str:
     """Return the user turn for `subtask`, with the results it depends on as data."""
     kind = team.types.get(subtask.type or "")
+    results = as_data(needed)
     turn = team.worker.turn.fill(
         {
             **_names(subtask),
             "id": subtask.id,
             "type": subtask.type or "",
             "instructions": _instructions(team, subtask, kind),
-            "results": as_data(needed),
+            "results": results,
         }
     ).strip()
+    if results and "results" not in team.worker.turn.placeholders:
+        turn = f"{results}\n\n{turn}"
     if subtask.output == "text":
         return turn
     schema = "" if kind is None or kind.schema is None else _in_words(kind.schema)

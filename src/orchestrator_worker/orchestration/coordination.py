@@ -62,13 +62,17 @@ class Coordination:
             concurrent = run.request.team.caps.max_concurrent_workers
             scheduler = Scheduler(tasks, workers.work, concurrent, self._places)
             planning = Planning(run, scheduler, workers, self.voice, prefix)
+            lead = LeadAgent(self._claude, run, self._clock, planning, self._recent)
             try:
                 async with self._clock:
-                    await self._work(planning, scheduler, workers)
+                    await self._work(lead, planning, scheduler, workers)
             except TimeoutError:
                 run.timed_out = True
+                await lead.say_held(self.turn)
                 if self.turn.delegated and workers.planned is None:
                     run.omissions.append("the rest of the plan, which was not finished in time")
+                    if run.request.plan_only and planning.begun:
+                        planning.settle()  # what there is of it is the answer
                 await scheduler.stop()
             prefix.close()
         run.coordination_seconds = stopwatch() - began
@@ -78,8 +82,9 @@ class Coordination:
                 await workers.finished(result)
         self._raise_if_lost()
 
-    async def _work(self, planning: Planning, scheduler: Scheduler, workers: Workers) -> None:
-        lead = LeadAgent(self._claude, self._run, self._clock, planning, self._recent)
+    async def _work(
+        self, lead: LeadAgent, planning: Planning, scheduler: Scheduler, workers: Workers
+    ) -> None:
         if lead.route == "fixed":
             self.turn.delegated = True
             await planning.take_fixed()
@@ -89,7 +94,7 @@ class Coordination:
             await scheduler.withdraw()  # nobody works on what the lead declines
         elif self.planned and not self._run.request.plan_only:
             await scheduler.join()
-            if not self.voice.is_alone:
+            if not self.voice.is_alone and not self.voice.full:
                 review = Review(
                     self._claude, self._run, self._clock, lead, planning, scheduler, workers
                 )

@@ -56,6 +56,8 @@ class LeadTurn:
     """Whether its text is the answer, or only a remark."""
     answering: bool = False
     """Text has gone to the caller."""
+    held: str = ""
+    """Text that is the answer only if no plan follows it."""
     delegated: bool = False
     planning: bool = False
     """The tool call that is being written is the plan; a second one would not be."""
@@ -89,6 +91,8 @@ class LeadAgent:
         alone = self._brief and team.route != "fixed"
         self.route: Route = "never" if alone else team.route
         self._form = _form(self.route, team.plan_form)
+        # Words before a list would spoil it for the program that reads it.
+        self._holds = team.synthesis == "list" and self._form != "none"
 
     async def consult(self, turn: LeadTurn) -> None:
         """Read the lead's turn to its end, answering or planning as it goes; its failure is noted,
@@ -149,6 +153,13 @@ class LeadAgent:
             turn.failure = error
         if self._form in {"text", "schema"} and (rest := self._planning.rest_of_text()):
             await self._say(turn, rest)
+        if turn.failure is None:
+            await self.say_held(turn)
+
+    async def say_held(self, turn: LeadTurn) -> None:
+        """Pass on the text that has waited for a plan, now that none will come."""
+        if turn.held and not turn.delegated:
+            await self._answer(turn, turn.held)
 
     async def _take(self, event: StreamEvent, turn: LeadTurn) -> None:
         match event:
@@ -172,9 +183,11 @@ class LeadAgent:
     async def _sift(self, turn: LeadTurn, text: str) -> None:
         """Tell the plan from the prose around it; a lead that must delegate has no prose to say."""
         prose, entries, begun = self._planning.sift(text)
-        if begun or (self.route == "always" and turn.aloud):
+        if self.route == "always" and turn.aloud:
             await self._delegate(turn)
         await self._say(turn, prose)
+        if begun:
+            await self._delegate(turn)
         for raw in entries:
             await self._planning.take(raw)
 
@@ -183,7 +196,15 @@ class LeadAgent:
             return
         if not turn.aloud:
             turn.remark = (turn.remark + text)[:REASON_CHARS]
-            return
+        elif self._holds or not (turn.answering or (turn.held + text).strip()):
+            if not turn.held:
+                self._clock.answer_began()
+            turn.held += text
+        else:
+            held, turn.held = turn.held, ""
+            await self._answer(turn, held + text)
+
+    async def _answer(self, turn: LeadTurn, text: str) -> None:
         if not turn.answering:
             turn.answering = True
             self._clock.answer_began()

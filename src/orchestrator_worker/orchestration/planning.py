@@ -53,14 +53,23 @@ class Planning:
                 self._team.caps.max_subtasks,
                 self._team.caps.max_workers,
                 types=frozenset(self._team.types) or None,
-                tiers=frozenset(tier.name for tier in self._team.tiers),
+                tiers=self._tiers(),
             )
         )
         self._reader = PlanReader()
-        self._text = TextPlan()
+        self._text = self._new_text_plan()
         self.subtasks: list[Subtask] = []
         self.reasons: list[str] = []
         """Why entries were changed or dropped, the first few."""
+
+    def _tiers(self) -> frozenset[str]:
+        offered = self._team.tiers
+        if self._team.route == "fixed":  # what the team has written itself it may ask for
+            offered += self._team.chosen_tiers
+        return frozenset(tier.name for tier in offered)
+
+    def _new_text_plan(self) -> TextPlan:
+        return TextPlan(beside_answers=self._team.route == "auto")
 
     @property
     def begun(self) -> bool:
@@ -80,7 +89,7 @@ class Planning:
     def read_anew(self) -> None:
         """Expect another list, whatever became of the last one."""
         self._reader = PlanReader()
-        self._text = TextPlan()
+        self._text = self._new_text_plan()
         if not self.begun:
             self._gate.dropped = 0  # what a plan of no use asked for is planned once more
 

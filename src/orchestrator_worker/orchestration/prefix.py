@@ -42,6 +42,8 @@ class SharedPrefix:
         self._warming: asyncio.Task[None] | None = None
         self._written = False
         self._writing = False
+        self._refused = False
+        """True when the server takes no cache breakpoints, so that nothing is worth a wait."""
         self._news = asyncio.Event()
         self._alone = run.request.team.caps.max_workers < 2
 
@@ -91,7 +93,7 @@ class SharedPrefix:
     async def _waits_or_writes(self) -> bool:
         """Return True when this caller is the one to write the entry."""
         patience = loop_time() + MAX_WAIT_SECONDS
-        while not self._written:
+        while not self._written and not self._refused:
             if not self._writing:
                 self._writing = True
                 return True
@@ -111,6 +113,7 @@ class SharedPrefix:
                         self.begun(call)
         except UpstreamError as error:
             _log.info("warm_up_failed", reason=error.fault.value)
+            self._refused = "cache_control" in error.refused_features
         if not self._written:
             self._give_up_writing()
 

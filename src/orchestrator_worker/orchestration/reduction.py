@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from orchestrator_worker.claude.client import Call, ClaudeClient, TextDelta
-from orchestrator_worker.claude.tokens import BYTES_PER_TOKEN, estimate_tokens
+from orchestrator_worker.claude.tokens import estimate_tokens
 from orchestrator_worker.errors import UpstreamError
 from orchestrator_worker.orchestration.events import ReductionStarted
 from orchestrator_worker.orchestration.plan import Subtask
@@ -36,23 +36,31 @@ class Reduction:
         # The conversation stands in the same prompt, and cannot be shortened.
         beside = whole - run.request.conversation.estimated_tokens
         self._limit = max(beside, whole // LEAST_SHARE)
+        self._parts: dict[str, tuple[str, ...]] = {}
+        """The titles of the subtasks that went into a shortened part, by its own title."""
+        self._unread: dict[str, None] = {}
+        """Titles of what was cut because nobody could shorten it."""
 
     async def fit(self, results: Sequence[Succeeded]) -> Sequence[Succeeded]:
         """Return the results, or what was made of them, in at most the limit's tokens."""
         for _level in range(MAX_LEVELS):
             if _tokens(results) <= self._limit:
-                return results
+                break
             results = await self._shorten(results)
-        return [] if not results else self._cut(results, self._limit)
+        self._run.omissions += [
+            f"parts of “{title}”, which could not be shortened" for title in self._unread
+        ]
+        return results if _tokens(results) <= self._limit else _cut(results, self._limit)
 
     async def _shorten(self, results: Sequence[Succeeded]) -> Sequence[Succeeded]:
         batches = list(_batches(results, self._limit // BATCHES_PER_LIMIT))
         await self._run.emit(ReductionStarted(len(batches), _tokens(results)))
         places = asyncio.Semaphore(self._run.request.team.caps.max_concurrent_workers)
+        share = self._limit // len(batches)
 
         async def reduce(number: int, batch: list[Succeeded]) -> list[Succeeded]:
             async with places:
-                return await self._reduce(number, batch)
+                return await self._reduce(number, batch, share)
 
         async with asyncio.TaskGroup() as tasks:
             shortened = [
@@ -61,28 +69,24 @@ class Reduction:
             ]
         return [result for task in shortened for result in task.result()]
 
-    async def _reduce(self, number: int, batch: list[Succeeded]) -> list[Succeeded]:
-        titles = "; ".join(dict.fromkeys(result.subtask.title for result in batch))
-        subtask = Subtask(f"part-{number}", titles, "")
+    async def _reduce(self, number: int, batch: list[Succeeded], share: int) -> list[Succeeded]:
+        titles = self._titles(batch)
+        subtask = Subtask(f"part-{number}", "; ".join(titles), "")
+        self._parts[subtask.title] = titles
         try:
             async with self._claude.stream(self._call(subtask, batch)) as events:
                 text = "".join([it.text async for it in events if isinstance(it, TextDelta)])
         except UpstreamError:
             text = ""
         if not text.strip():
-            self._run.omissions.append(f"parts of “{titles}”, which could not be shortened")
-            return self._cut(batch, self._run.request.team.synthesizer.max_tokens)
-        return [replace(batch[0], subtask=subtask, text=text.strip())]
+            self._unread |= dict.fromkeys(titles)
+            return _cut(batch, min(share, self._run.request.team.synthesizer.max_tokens))
+        truncated = any(result.truncated for result in batch)
+        return [replace(batch[0], subtask=subtask, text=text.strip(), truncated=truncated)]
 
-    def _cut(self, results: Sequence[Succeeded], tokens: int) -> list[Succeeded]:
-        """Return the results with each cut so far that together they have at most `tokens`."""
-        each = max(1, tokens // len(results)) * BYTES_PER_TOKEN
-        return [
-            result
-            if len(result.text) <= each
-            else replace(result, text=result.text[:each], truncated=True)
-            for result in results
-        ]
+    def _titles(self, batch: list[Succeeded]) -> tuple[str, ...]:
+        own = (result.subtask.title for result in batch)
+        return tuple(dict.fromkeys(it for name in own for it in self._parts.get(name, (name,))))
 
     def _call(self, subtask: Subtask, batch: list[Succeeded]) -> Call:
         run, member = self._run, self._run.request.team.synthesizer
@@ -98,6 +102,17 @@ class Reduction:
             idle_seconds=run.request.team.deadlines.idle_seconds,
             deadline=self._deadline,
         )
+
+
+def _cut(results: Sequence[Succeeded], tokens: int) -> list[Succeeded]:
+    """Return the results with each cut so far that together they have about `tokens` at most."""
+    each = max(1, tokens // len(results))
+    return [
+        result
+        if (own := estimate_tokens(result.text)) <= each
+        else replace(result, text=result.text[: len(result.text) * each // own], truncated=True)
+        for result in results
+    ]
 
 
 def _tokens(results: Sequence[Succeeded]) -> int:

@@ -76,6 +76,8 @@ class Review:
         team = self._run.request.team
         results = await self._evaluated(await self._scheduler.join())
         for number in range(2, team.caps.max_rounds + 1):
+            if self._planning.overrun:
+                return  # nothing more can be added
             if not await self._lead_adds(number, results):
                 return
             results = await self._evaluated(await self._scheduler.join())

@@ -89,7 +89,13 @@ class TextPlan:
     beginning of such an opening; nothing after a plan is prose.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, beside_answers: bool = False) -> None:
+        """`beside_answers`: the text may also be an answer, which may hold JSON of its own. Then an
+        array and a list of `tasks` are a plan only at the very beginning.
+        """
+        self._beside_answers = beside_answers
+        self._in_prose = False
+        """True once words have been passed on."""
         self._held = ""
         self._reader: _Reader | None = None
 
@@ -108,11 +114,12 @@ class TextPlan:
         if self._reader is not None:
             return "", self._read(self._reader, text)
         text = self._held + text
-        opening = _OPENING.search(text)
+        opening = self._opening(text)
         if opening is None:
             held = _OPENING_BEGUN.search(text, max(0, len(text) - OPENING_CHARS))
             cut = held.start() if held else len(text)
             self._held = text[cut:]
+            self._in_prose = self._in_prose or bool(text[:cut].strip())
             return text[:cut], []
         self._held = ""
         self._reader, start = _reader_for(opening)
@@ -122,6 +129,19 @@ class TextPlan:
         """Return the prose that was held back and is no plan after all."""
         held, self._held = self._held, ""
         return held
+
+    def _opening(self, text: str) -> re.Match[str] | None:
+        at = 0
+        while opening := _OPENING.search(text, at):
+            sure = opening["elements"] or '"subtasks"' in (opening["object"] or "")
+            if (
+                sure
+                or not self._beside_answers
+                or not (self._in_prose or text[: opening.start()].strip())
+            ):
+                return opening
+            at = opening.end() - 1
+        return None
 
     def _read(self, reader: _Reader, text: str) -> list[object]:
         return [_in_schema_names(entry) for entry in reader.feed(text)]

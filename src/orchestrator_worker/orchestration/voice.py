@@ -6,8 +6,9 @@ Used for a plan of one subtask and, from the first subtask on, for teams whose s
 """
 
 import asyncio
+from collections.abc import Callable
 
-from orchestrator_worker.claude.tokens import estimate_tokens
+from orchestrator_worker.claude.tokens import BYTES_PER_TOKEN
 from orchestrator_worker.orchestration.deadlines import CoordinationClock
 from orchestrator_worker.orchestration.events import AnswerDelta
 from orchestrator_worker.orchestration.plan import Subtask
@@ -34,14 +35,20 @@ class Voice:
         self._untold: list[str] = []
         """Notes on missing parts that wait until there is something to add them to."""
         self._speaking = asyncio.Lock()
-        self._tokens_left = run.request.max_tokens
+        cap = run.request.max_tokens
+        self._bytes_left = None if cap is None else cap * BYTES_PER_TOKEN
         self.full = False
         """True once the caller's cap on the answer is reached."""
+        self._when_full: Callable[[], None] | None = None
 
     @property
     def spoke(self) -> bool:
         """True once a worker's own text has gone to the caller."""
         return bool(self._heard)
+
+    def when_full(self, stop: Callable[[], None]) -> None:
+        """Have `stop` called once the caller's cap is reached."""
+        self._when_full = stop
 
     def has_spoken(self, subtask: Subtask) -> bool:
         """Whether the caller has heard anything of this subtask, so that it cannot be redone."""
@@ -58,6 +65,8 @@ class Voice:
         self.is_alone = True
         if not self._sections:
             self._turns.append(subtask)
+        if self._heard:
+            self._clock.answer_began()
         await self._speak()
 
     def silence(self) -> None:
@@ -126,6 +135,13 @@ class Voice:
             self._untold.append(note)
 
     async def _say(self, subtask: Subtask, text: str) -> None:
+        text = self._within_cap(text)
+        if text:
+            await self._begin_or_go_on(subtask, text)
+        if self.full and self._when_full is not None:
+            self._when_full()
+
+    async def _begin_or_go_on(self, subtask: Subtask, text: str) -> None:
         before = ""
         if subtask.id not in self._heard:
             before = self._opening(subtask)
@@ -133,9 +149,7 @@ class Voice:
                 self._clock.answer_began()
             self._heard.add(subtask.id)
             self._run.answered_by = "worker"
-        text = self._within_cap(text)
-        if before or text:
-            await self._run.emit(AnswerDelta(before + text))
+        await self._run.emit(AnswerDelta(before + text))
 
     def _opening(self, subtask: Subtask) -> str:
         """Return what stands before a section: what separates it, notes that waited, its title."""
@@ -152,11 +166,10 @@ class Voice:
         The only worker of a plan has the cap in its own call; over several sections the tokens
         are counted by estimate.
         """
-        if self._tokens_left is None or self.is_alone:
+        if self._bytes_left is None or self.is_alone:
             return text
-        wanted = estimate_tokens(text)
-        if wanted <= self._tokens_left:
-            self._tokens_left -= wanted
-            return text
-        self.full = True
-        return text[: len(text) * self._tokens_left // wanted]
+        written = text.encode(errors="surrogatepass")
+        self.full = len(written) > self._bytes_left
+        heard = written[: self._bytes_left]
+        self._bytes_left -= len(heard)
+        return heard.decode(errors="ignore") if self.full else text

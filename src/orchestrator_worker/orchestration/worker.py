@@ -4,7 +4,8 @@ A subtask gets one call (which the client below retries by itself); if what come
 used, one more on the next tier; then it has failed.
 """
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import orjson
@@ -19,7 +20,7 @@ from orchestrator_worker.claude.client import (
 )
 from orchestrator_worker.claude.ledger import total_cost
 from orchestrator_worker.claude.usage import Usage
-from orchestrator_worker.clock import stopwatch
+from orchestrator_worker.clock import loop_time, stopwatch
 from orchestrator_worker.errors import UpstreamError, UpstreamFault
 from orchestrator_worker.orchestration.brief import redo_turn, worker_turn
 from orchestrator_worker.orchestration.deadlines import CoordinationClock
@@ -50,6 +51,7 @@ _REASONS = {
     UpstreamFault.AUTHENTICATION: "the model provider refuses this service's key",
     UpstreamFault.REJECTED: "the model provider refuses the request",
 }
+_ANSWER_FULL = "the answer has reached its limit"
 _SAME_ON_EVERY_TIER = {
     UpstreamFault.AUTHENTICATION,
     UpstreamFault.CONNECTION,
@@ -85,6 +87,9 @@ class Workers:
         self._team = run.request.team
         self._sent: dict[str, float] = {}
         self._finished: set[str] = set()
+        self._needed: dict[str, asyncio.Timeout] = {}
+        """What ends the work on a subtask when its result is not needed any more."""
+        voice.when_full(self._stop)
         self.planned: int | None = None
         """Subtasks in all, once the plan is closed."""
 
@@ -103,8 +108,11 @@ class Workers:
         """Run a subtask once more after feedback; the weak result stays if no better one comes."""
         turn = redo_turn(self._team, subtask, needed, weak, feedback)
         result = await self._guarded(subtask, turn, "second try after evaluation")
+        if not isinstance(result, Succeeded):
+            seconds, usage, cost_usd = self._spent(subtask)
+            result = replace(weak, seconds=seconds, usage=usage, cost_usd=cost_usd)
         await self.finished(result)
-        return result if isinstance(result, Succeeded) else weak
+        return result
 
     async def finished(self, result: Result) -> None:
         """Tell the run that a subtask has ended."""
@@ -126,7 +134,7 @@ class Workers:
     def _in_vain(self, needed: tuple[Result, ...]) -> str | None:
         """Return why a subtask is not worth sending, if so."""
         if self._voice.full:
-            return "the answer has reached its limit"
+            return _ANSWER_FULL
         missing = [result for result in needed if not isinstance(result, Succeeded)]
         if missing and self._team.missing_dependency == "skip":
             return f"it needs “{missing[0].subtask.title}”, which is missing"
@@ -137,13 +145,22 @@ class Workers:
         model = self._team.model_of(subtask.tier)
         await self._run.emit(WorkerStarted(subtask, model))
         try:
-            return await self._try_tiers(subtask, turn, model, purpose)
+            async with asyncio.timeout(None) as self._needed[subtask.id]:
+                return await self._try_tiers(subtask, turn, model, purpose)
         except _Unusable as failure:
             reason = failure.reason
+        except TimeoutError:
+            reason = _ANSWER_FULL
         except Exception:  # noqa: BLE001 - the worker boundary: a bug here must cost one part, not the answer
             _log.exception("worker_crashed", subtask_id=subtask.id)
             reason = "internal error"
+        finally:
+            del self._needed[subtask.id]
         return Failed(subtask, *self._spent(subtask), reason=reason)
+
+    def _stop(self) -> None:
+        for needed in self._needed.values():
+            needed.reschedule(loop_time())
 
     async def _try_tiers(
         self, subtask: Subtask, turn: str, model: str, purpose: str | None
@@ -204,9 +221,10 @@ class Workers:
 
     def _max_tokens(self, subtask: Subtask) -> int:
         # The first subtask may turn out to be the only one, and its text the answer that the
-        # caller has put a cap on.
+        # caller has put a cap on; of sections, none can be longer than all together.
         own, cap = self._team.worker.max_tokens, self._run.request.max_tokens
-        may_answer = cap is not None and next(iter(self._sent)) == subtask.id
+        first = next(iter(self._sent)) == subtask.id
+        may_answer = first or self._team.synthesis == "sections"
         return min(own, cap) if may_answer and cap is not None else own
 
     def _judged(self, subtask: Subtask, text: str, stop_reason: str) -> Result:

@@ -6,6 +6,7 @@ mistake is a start-up error that names file and key.
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypedDict
 
@@ -126,6 +127,9 @@ def _load_team(path: Path, inherited: tuple[Path, ...], settings: Settings) -> T
     prompts = read_prompts((path, *inherited), table.prompt_level)
     is_default = path.name == DEFAULT_TEAM
     worker = _worker(table, settings, prompts["worker.md"])
+    caps = _caps(table, settings)
+    offered, chosen = _tiers(file, table, settings, worker.model)
+    _check_together(file, table, worker, caps)
     return Team(
         model_id=table.model_id or (settings.run.service_model_name if is_default else path.name),
         description=table.description,
@@ -141,14 +145,36 @@ def _load_team(path: Path, inherited: tuple[Path, ...], settings: Settings) -> T
         evaluator=_evaluator(table, settings, prompts["evaluator.md"]),
         synthesizer=_synthesizer(table, settings, prompts["synthesizer.md"]),
         types={name: _type(kind) for name, kind in table.types.items()},
-        tiers=_tiers(file, table, settings, worker.model),
+        tiers=offered,
+        chosen_tiers=chosen,
         subtasks=tuple(
             subtask.model_dump(exclude_none=True, exclude_unset=True) for subtask in table.subtasks
         ),
         reduce_above_tokens=table.reduce_above_tokens,
         deadlines=_deadlines(table, settings),
-        caps=_caps(table, settings),
+        caps=caps,
     )
+
+
+def _check_together(file: Path, table: TeamFile, worker: Worker, caps: Caps) -> None:
+    """Refuse what each file may say, and the team cannot do."""
+    planned = len(table.subtasks)
+    workers = sum(len(subtask.for_each or ("",)) for subtask in table.subtasks)
+    problems: list[str] = []
+    if planned > caps.max_subtasks:
+        problems.append(f"subtasks: are {planned}, over caps.max_subtasks ({caps.max_subtasks})")
+    if workers > caps.max_workers:
+        problems.append(
+            f"subtasks: make {workers} workers, over caps.max_workers ({caps.max_workers})"
+        )
+    if "instructions" not in worker.turn.placeholders:
+        problems += [
+            f"types.{name}.prompt: the turn in worker.md has no place for it, {{{{instructions}}}}"
+            for name, kind in table.types.items()
+            if kind.prompt is not None
+        ]
+    if problems:
+        raise ConfigurationError("\n".join(f"{file}: {problem}" for problem in problems))
 
 
 def _lead(table: TeamFile, settings: Settings, prompts: Sections) -> Lead:
@@ -232,23 +258,30 @@ def _caps(table: TeamFile, settings: Settings) -> Caps:
     )
 
 
-def _tiers(file: Path, table: TeamFile, settings: Settings, worker_model: str) -> tuple[Tier, ...]:
-    """Return what plans may ask for; nothing, unless told, beside workers of another make."""
+def _tiers(
+    file: Path, table: TeamFile, settings: Settings, worker_model: str
+) -> tuple[tuple[Tier, ...], tuple[Tier, ...]]:
+    """Return what the lead may ask for, and what the team asks for itself; nothing of the former,
+    unless told, beside workers of another make.
+    """
     known = settings.tiers.model_dump()
-    names = table.tiers
-    if names is None:
-        names = list(DEFAULT_TIERS) if worker_model in known.values() else []
-    asked = [("tiers", name) for name in names]
-    asked += [(f"types.{kind}.tier", spec.tier) for kind, spec in table.types.items() if spec.tier]
-    asked += [(f"subtasks.{at}.tier", it.tier) for at, it in enumerate(table.subtasks) if it.tier]
+    offered = table.tiers
+    if offered is None:
+        offered = list(DEFAULT_TIERS) if worker_model in known.values() else []
+    chosen = [(f"types.{kind}.tier", spec.tier) for kind, spec in table.types.items() if spec.tier]
+    chosen += [(f"subtasks.{at}.tier", it.tier) for at, it in enumerate(table.subtasks) if it.tier]
     problems = [
         f"{file}: {key}: {name!r} is not one of {', '.join(known)}"
-        for key, name in asked
+        for key, name in [*(("tiers", name) for name in offered), *chosen]
         if name not in known
     ]
     if problems:
         raise ConfigurationError("\n".join(problems))
-    return tuple(Tier(name, known[name]) for name in known if name in {name for _, name in asked})
+
+    def named(names: Iterable[str]) -> tuple[Tier, ...]:
+        return tuple(Tier(name, known[name]) for name in known if name in set(names))
+
+    return named(offered), named([name for _, name in chosen])
 
 
 def _member(

@@ -8,7 +8,7 @@ leaves out is inherited (`roles.py`).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from orchestrator_worker.errors import ConfigurationError
@@ -24,6 +24,8 @@ class Template:
     """One section's text."""
 
     text: str
+    file: str = ""
+    """Where it comes from; "" for one that is not in a prompt file."""
 
     @property
     def placeholders(self) -> frozenset[str]:
@@ -55,26 +57,38 @@ class SectionRule:
         return found + [f"placeholder {{{{{name}}}}} is not known here" for name in sorted(unknown)]
 
 
-def parse_prompt(text: str, rules: Mapping[str, SectionRule], file: str) -> dict[str, Template]:
+def parse_prompt(text: str, known: Container[str], file: str) -> dict[str, Template]:
     """Split a role's file into its sections. Any but the system prompt may be left out.
 
     Raises:
-        ConfigurationError: a section is empty, unknown or stands twice, or a placeholder is missing
-            or unknown; every line names `file`.
+        ConfigurationError: a section is empty, unknown or stands twice; every line names `file`.
     """
     pieces = _SECTION.split(text)
     names = [SYSTEM, *pieces[1::2]]
     sections = {
-        name: Template(body.strip()) for name, body in zip(names, pieces[0::2], strict=True)
+        name: Template(body.strip(), file) for name, body in zip(names, pieces[0::2], strict=True)
     }
     problems = [f"section <!-- {name} --> stands twice" for name in names if names.count(name) > 1]
     for name, template in sections.items():
-        if name not in rules:
+        if name not in known:
             problems.append(f"section {name!r} is not known here")
         elif not template.text:
             problems.append(f"section {name!r} is empty")
-        else:
-            problems += [f"section {name!r}: {it}" for it in rules[name].complaints(template)]
     if problems:
         raise ConfigurationError("\n".join(f"{file}: {problem}" for problem in problems))
     return sections
+
+
+def check_placeholders(sections: Mapping[str, Template], rules: Mapping[str, SectionRule]) -> None:
+    """Hold the sections that a team has in the end against their rules.
+
+    Raises:
+        ConfigurationError: a placeholder is missing or unknown; every line names its file.
+    """
+    problems = [
+        f"{template.file}: section {name!r}: {complaint}"
+        for name, template in sections.items()
+        for complaint in rules[name].complaints(template)
+    ]
+    if problems:
+        raise ConfigurationError("\n".join(problems))

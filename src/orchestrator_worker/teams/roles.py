@@ -5,11 +5,17 @@ Knows the files' form and nothing of team.toml. What a section is for stands in 
 field it fills.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 
 from orchestrator_worker.errors import ConfigurationError
-from orchestrator_worker.teams.prompts import SYSTEM, SectionRule, Template, parse_prompt
+from orchestrator_worker.teams.prompts import (
+    SYSTEM,
+    SectionRule,
+    Template,
+    check_placeholders,
+    parse_prompt,
+)
 from orchestrator_worker.teams.team import PromptLevel
 
 Sections = Mapping[str, Template]
@@ -102,16 +108,18 @@ def _read_role(files: list[Path], rules: Mapping[str, SectionRule]) -> Sections:
     sections: dict[str, Template] = {}
     for file in files:
         if file.is_file():
-            sections = {**_read_file(file, rules), **sections}
+            sections = {**_read_file(file, rules.keys()), **sections}
     if missing := sorted(rules.keys() - sections.keys()):
         raise ConfigurationError(
             f"{files[0]}: section {missing[0]!r} is missing here and inherited"
         )
+    # Only now: a section that is replaced need not fit the level of the team that replaces it.
+    check_placeholders(sections, rules)
     return sections
 
 
-def _read_file(file: Path, rules: Mapping[str, SectionRule]) -> Sections:
+def _read_file(file: Path, known: Container[str]) -> Sections:
     try:
-        return parse_prompt(file.read_text("utf-8"), rules, str(file))
+        return parse_prompt(file.read_text("utf-8"), known, str(file))
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{file}: is not UTF-8") from error

@@ -25,11 +25,11 @@ class _Scale:
     """Bounds of the lead's effort."""
     at_least: Effort = "low"
     others: Effort = "low"
-    """The least effort of workers and synthesizer."""
+    """The least effort of the other roles."""
     caps: int = 100
     """Percent of the team's caps on a plan."""
     output: int = 100
-    """Percent of the workers' and synthesizer's `max_tokens`: thinking is output too."""
+    """Percent of every role's `max_tokens`: thinking is output too."""
 
 
 _SCALES: dict[ReasoningEffort, _Scale] = {
@@ -37,7 +37,7 @@ _SCALES: dict[ReasoningEffort, _Scale] = {
     "minimal": _Scale(route="never", at_most="low"),
     "low": _Scale(at_most="low"),
     "medium": _Scale(),
-    "high": _Scale(at_least="high", others="medium", caps=150),
+    "high": _Scale(at_least="high", others="medium", caps=150, output=150),
     "xhigh": _Scale(at_least="xhigh", others="high", caps=200, output=200),
     "max": _Scale(at_least="max", others="high", caps=200, output=200),
 }
@@ -53,7 +53,8 @@ def scaled(team: Team, effort: ReasoningEffort | None) -> Team:
     return replace(
         team,
         route=scale.route or team.route,
-        lead=replace(team.lead, effort=lead),
+        lead=replace(_deliberate(team.lead, scale), effort=lead),
+        evaluator=team.evaluator and _deliberate(team.evaluator, scale),
         worker=_deliberate(team.worker, scale),
         synthesizer=_deliberate(team.synthesizer, scale),
         caps=_wider(team.caps, scale.caps),

@@ -163,9 +163,11 @@ class Team:
     synthesizer: Synthesizer
     types: Mapping[str, SubtaskType]
     tiers: tuple[Tier, ...]
-    """What a subtask may ask for, from the cheapest up; a worker that fails is tried once on the
-    one above its own.
+    """What the lead may ask for, from the cheapest up; a worker that fails is tried once on the one
+    above its own.
     """
+    chosen_tiers: tuple[Tier, ...]
+    """What the team's own types and subtasks ask for."""
     subtasks: tuple[Mapping[str, Any], ...]
     """The plan of a team whose route is `fixed`."""
     reduce_above_tokens: int
@@ -178,11 +180,12 @@ class Team:
         """Every model this team may call."""
         members = (self.lead, self.worker, self.synthesizer, self.evaluator)
         own = (member.model for member in members if member is not None)
-        return frozenset((*own, *(tier.model for tier in self.tiers)))
+        return frozenset((*own, *(tier.model for tier in (*self.tiers, *self.chosen_tiers))))
 
     def model_of(self, tier: str | None) -> str:
         """Return the model behind a tier's name; None: the workers' own."""
-        return next((known.model for known in self.tiers if known.name == tier), self.worker.model)
+        known = {it.name: it.model for it in (*self.tiers, *self.chosen_tiers)}
+        return known.get(tier or "", self.worker.model)
 
     def tier_above(self, model: str) -> Tier | None:
         """Return the tier on which a worker that failed on `model` is tried once more."""

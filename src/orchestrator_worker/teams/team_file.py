@@ -143,6 +143,12 @@ class TeamFile(_Table):
     subtasks: list[SubtaskTable] = []
 
     @model_validator(mode="after")
+    def _results_can_be_judged(self) -> Self:
+        if self.evaluate and self.synthesis == "sections":
+            raise ValueError("evaluate: passed-on sections are final, so they cannot be done again")
+        return self
+
+    @model_validator(mode="after")
     def _plan_stands(self) -> Self:
         if (self.route == "fixed") != bool(self.subtasks):
             raise ValueError("subtasks: are listed if and only if route = 'fixed'")
@@ -155,6 +161,9 @@ class TeamFile(_Table):
                 raise ValueError(f"{place}.depends_on: {unknown[0]!r} is no earlier subtask")
             if subtask.type is not None and subtask.type not in self.types:
                 raise ValueError(f"{place}.type: {subtask.type!r} is none of the team's types")
+            words = Template(f"{subtask.title} {subtask.instructions}")
+            if subtask.for_each is None and "item" in words.placeholders:
+                raise ValueError(f"{place}.for_each: is needed for {{{{item}}}}")
             known.add(subtask.id)
         return self
 
