@@ -1,16 +1,16 @@
-"""The figures of a benchmark: from the samples of its batches to rows, a table and JSON."""
+"""The figures of `overhead.py`: from the samples of its batches to rows, a table and JSON."""
 
 import math
-import os
-import platform
-import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
-from load import Sample
-from workload import MAX_LAG_SECONDS, RAMP_SECONDS, SUBTASKS, Ideal
+from command import machine, today
+from load import RAMP_SECONDS, Sample
+from plots import Series, chart
+from rounds import median
+from upstream import MAX_LAG_SECONDS
+from workload import Ideal
 
 LIMITS = {1: 1.03, 20: 1.05}
 """Largest median of end to end / ideal that the product may show, by concurrency."""
@@ -70,16 +70,12 @@ def row(program: str, concurrency: int, batches: Sequence[Batch], ideal: Ideal) 
         requests=len(samples),
         discarded=len(own) - len(valid),
         least_lag_seconds=min(batch.lag_seconds for batch in own),
-        ratio_median=_median(ratios),
+        ratio_median=median(ratios),
         ratio_p95=_p95(ratios),
-        first_token_median=_median(firsts),
+        first_token_median=median(firsts),
         first_token_p95=_p95(firsts),
-        cpu_milliseconds=_median(cpu),
+        cpu_milliseconds=median(cpu),
     )
-
-
-def _median(values: Sequence[float]) -> float | None:
-    return statistics.median(values) if values else None
 
 
 def _p95(values: Sequence[float]) -> float | None:
@@ -94,16 +90,14 @@ class Report:
     ideal: Ideal
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
-    date: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
-    machine: str = field(
-        default_factory=lambda: f"{os.cpu_count()} CPUs, Python {platform.python_version()}"
-    )
+    date: str = field(default_factory=today)
+    machine: str = field(default_factory=machine)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything, unrounded."""
         return asdict(self)
 
-    def broken_limits(self) -> list[str]:
+    def missed(self) -> list[str]:
         """Return what the product's figures exceed, or leave open."""
         found: list[str] = []
         for each in self.rows:
@@ -123,8 +117,8 @@ class Report:
         """Yield the report as text, at most 80 columns wide."""
         yield f"Overhead of the service, {self.date}, {self.machine}"
         yield (
-            f"{SUBTASKS} workers per request; ideal: {self.ideal.total:.4f} s end to end, "
-            f"{self.ideal.first_token:.4f} s to the first"
+            f"{len(self.ideal.closings)} workers per request; ideal: {self.ideal.total:.4f} s "
+            f"end to end, {self.ideal.first_token:.4f} s to the first"
         )
         yield f"token of the answer; clients ramp over {RAMP_SECONDS:g} s"
         yield ""
@@ -134,10 +128,25 @@ class Report:
             yield from (_line(product), _line(floor), *_comparison(product, floor), "")
         yield from self.notes
 
+    def plot(self) -> str:
+        """Return end to end / ideal over the concurrency."""
+        names = {"product": "the service", "floor": "bare floor"}
+        return chart(
+            "End to end, as a multiple of the ideal",
+            "clients at the same time",
+            "end to end / ideal (median)",
+            [
+                Series(label, [(r.concurrency, r.ratio_median) for r in self._of(program)])
+                for program, label in names.items()
+            ],
+        )
+
+    def _of(self, program: str) -> list[Row]:
+        return [each for each in self.rows if each.program == program]
+
     def _pairs(self) -> Iterable[tuple[Row, Row]]:
-        floors = {each.concurrency: each for each in self.rows if each.program == "floor"}
-        products = [each for each in self.rows if each.program == "product"]
-        return [(product, floors[product.concurrency]) for product in products]
+        floors = {each.concurrency: each for each in self._of("floor")}
+        return [(product, floors[product.concurrency]) for product in self._of("product")]
 
 
 def _line(each: Row) -> str:

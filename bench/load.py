@@ -1,27 +1,20 @@
 """The load: clients that send chat completions and note when each part of the answer arrived.
 
-While a batch runs nothing is parsed, so that the load generator stays cheap; the answers are read
-and checked afterwards.
+While answers come in nothing is parsed, so that the load generator stays cheap; they are read and
+checked afterwards.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
 import aiohttp
 import orjson
 
-from workload import ANSWER_TEXT, QUESTION, RAMP_SECONDS
-
-REQUEST_SECONDS = 60.0
-_BODY = orjson.dumps(
-    {
-        "model": "orchestrator-worker",
-        "stream": True,
-        "messages": [{"role": "user", "content": QUESTION}],
-    }
-)
+REQUEST_SECONDS = 180.0
+RAMP_SECONDS = 1.2
+DEFAULT_MODEL = "orchestrator-worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +35,19 @@ class Sample:
     """Until the stream's end marker."""
 
 
-async def ask(session: aiohttp.ClientSession, url: str, token: str) -> Received:
+def body(question: str, model: str = DEFAULT_MODEL, system: str | None = None) -> bytes:
+    """Return a request for a streamed answer."""
+    messages = [{"role": "system", "content": system}] if system else []
+    messages.append({"role": "user", "content": question})
+    return orjson.dumps({"model": model, "stream": True, "messages": messages})
+
+
+async def ask(session: aiohttp.ClientSession, url: str, token: str, request: bytes) -> Received:
     """Send one request and take its answer."""
     started = perf_counter()
     async with session.post(
         f"{url}/v1/chat/completions",
-        data=_BODY,
+        data=request,
         headers={"authorization": f"Bearer {token}", "content-type": "application/json"},
         timeout=aiohttp.ClientTimeout(REQUEST_SECONDS),
     ) as response:
@@ -57,7 +57,13 @@ async def ask(session: aiohttp.ClientSession, url: str, token: str) -> Received:
 
 
 async def run_clients(
-    session: aiohttp.ClientSession, url: str, token: str, concurrency: int, requests: int
+    session: aiohttp.ClientSession,
+    url: str,
+    token: str,
+    request: bytes,
+    *,
+    concurrency: int,
+    requests: int,
 ) -> list[Received]:
     """Let `concurrency` clients begin one after the other over the ramp; each sends its `requests`
     one by one.
@@ -65,33 +71,62 @@ async def run_clients(
 
     async def client(number: int) -> list[Received]:
         await asyncio.sleep(RAMP_SECONDS * number / concurrency)
-        return [await ask(session, url, token) for _ in range(requests)]
+        return [await ask(session, url, token, request) for _ in range(requests)]
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(client(number)) for number in range(concurrency)]
     return [received for task in tasks for received in task.result()]
 
 
-def sample(received: Received) -> Sample:
+def sample(received: Received, answer: str) -> Sample:
     """Return what a request took.
 
     Raises:
         ValueError: the answer is not the scripted one, whole.
     """
-    first: float | None = None
+    pieces, done = _read(received)
+    if "".join(piece for _, piece in pieces) != answer:
+        raise ValueError(f"this is not the scripted answer: {pieces[:5]}")
+    return Sample(_instant_of(pieces, 0) - received.started, done - received.started)
+
+
+def sample_of_parts(received: Received, parts: Sequence[str]) -> Sample:
+    """Return what a request took whose answer is made of `parts`, with anything around them; its
+    first token is that of the first part.
+
+    Raises:
+        ValueError: a part is missing, or stands before an earlier one.
+    """
+    pieces, done = _read(received)
+    text = "".join(piece for _, piece in pieces)
+    positions = [text.find(part) for part in parts]
+    if -1 in positions or positions != sorted(positions):
+        raise ValueError(f"this is not the scripted answer: {text[:200]!r}")
+    return Sample(_instant_of(pieces, positions[0]) - received.started, done - received.started)
+
+
+def _read(received: Received) -> tuple[list[tuple[float, str]], float]:
+    """Return the pieces of the answer's text, and when its end marker arrived."""
     done: float | None = None
-    text = ""
+    pieces: list[tuple[float, str]] = []
     for instant, payload in _payloads(received.parts):
         if payload == b"[DONE]":
             done = instant
-            continue
-        piece = _content(payload)
-        if piece and first is None:
-            first = instant
-        text += piece
-    if text != ANSWER_TEXT or first is None or done is None:
-        raise ValueError(f"this is not the scripted answer: {text[:200]!r}")
-    return Sample(first - received.started, done - received.started)
+        else:
+            pieces.append((instant, _content(payload)))
+    if done is None:
+        raise ValueError(f"the answer has no end: {pieces[:5]}")
+    return pieces, done
+
+
+def _instant_of(pieces: list[tuple[float, str]], position: int) -> float:
+    """Return when the character at that position arrived."""
+    length = 0
+    for instant, piece in pieces:
+        length += len(piece)
+        if length > position:
+            return instant
+    raise ValueError(f"the answer ends before {position}")
 
 
 def _payloads(parts: list[tuple[float, bytes]]) -> Iterator[tuple[float, bytes]]:

@@ -8,26 +8,20 @@ A batch counts only if the simulator's own loop lag stayed below 30 ms; others a
     .venv/bin/python bench/overhead.py --check --json overhead.json
 """
 
-import argparse
-import asyncio
-import signal
 import sys
-import tempfile
-from collections.abc import AsyncGenerator
-from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-import aiohttp
-import orjson
-import uvloop
-
+from command import numbers, parser, run
 from figures import Batch, Report, row
-from load import ask, run_clients, sample
-from processes import Program, bearer_token, floor, new_secret, service, simulator
-from upstream import Deviation, Upstream, as_scripted, bodies, deviations
-from workload import MAX_LAG_SECONDS, ideal
+from load import Received, body, run_clients, sample
+from processes import Program
+from rounds import discarded, progress
+from stage import Stage, stage
+from upstream import Deviation, as_scripted, deviations, lag_seconds, message_calls
+from workload import five
 
+WORKLOAD = five()
+REQUEST = body(WORKLOAD.question())
 CHECKS = 5
 """How often the comparison of script and record is tried on a noisy machine."""
 PROGRAMS = ("product", "floor")
@@ -50,54 +44,37 @@ class Options:
 class Bench:
     """Everything that runs."""
 
-    session: aiohttp.ClientSession
-    upstream: Upstream
+    stage: Stage
     product: Program
     floor: Program
-    token: str
 
     async def batch(self, program: Program, concurrency: int, requests: int) -> Batch:
-        """Run one batch."""
-        await self.upstream.forget()
+        """Run one batch.
+
+        Raises:
+            ValueError: an answer or the number of calls is not as scripted.
+        """
+        await self.stage.upstream.forget()
         before = program.cpu_seconds()
-        received = await run_clients(self.session, program.url, self.token, concurrency, requests)
+        received = await self.clients(program, concurrency, requests)
         cpu_seconds = program.cpu_seconds() - before
-        lag = await self.upstream.lag_seconds(len(received))
-        samples = tuple(sample(each) for each in received)
-        return Batch(program.name, concurrency, samples, cpu_seconds, lag)
+        record = await self.stage.upstream.record()
+        calls = len(message_calls(record))
+        if calls != len(received) * WORKLOAD.calls:
+            raise ValueError(f"{calls} calls for {len(received)} requests")
+        samples = tuple(sample(each, WORKLOAD.answer) for each in received)
+        return Batch(program.name, concurrency, samples, cpu_seconds, lag_seconds(record))
 
-
-@asynccontextmanager
-async def running() -> AsyncGenerator[Bench]:
-    """Start everything, and end it when the block is left."""
-    secret = new_secret()
-    token = bearer_token(secret)
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        with ExitStack() as stack:
-            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-            claude = stack.enter_context(simulator(directory))
-            await claude.ready(session, "/_simulator/calls")
-            upstream = Upstream(session, claude.url)
-            product = stack.enter_context(service(directory, claude.url, secret))
-            await product.ready(session, "/health/ready")
-            templates = directory / "bodies.json"
-            templates.write_bytes(orjson.dumps(await _recorded(session, upstream, product, token)))
-            bare = stack.enter_context(floor(directory, claude.url, templates))
-            await bare.ready(session, "/health/ready")
-            yield Bench(session, upstream, product, bare, token)
-
-
-async def _recorded(
-    session: aiohttp.ClientSession, upstream: Upstream, product: Program, token: str
-) -> dict[str, dict[str, object]]:
-    """Return the bodies that the service sends, for the floor to send the same."""
-    await upstream.order(record_bodies=True)
-    await upstream.forget()
-    sample(await ask(session, product.url, token))
-    found = bodies(await upstream.record())
-    await upstream.order(record_bodies=False)
-    return found
+    async def clients(self, program: Program, concurrency: int, requests: int) -> list[Received]:
+        """Let clients send their requests to a program."""
+        return await run_clients(
+            self.stage.session,
+            program.url,
+            self.stage.token,
+            REQUEST,
+            concurrency=concurrency,
+            requests=requests,
+        )
 
 
 async def check_ideal(bench: Bench) -> str:
@@ -108,9 +85,9 @@ async def check_ideal(bench: Bench) -> str:
     """
     found: list[Deviation] = []
     for _ in range(CHECKS):
-        await bench.upstream.forget()
-        await ask(bench.session, bench.floor.url, bench.token)
-        found = deviations(await bench.upstream.record())
+        await bench.stage.upstream.forget()
+        await bench.stage.ask(bench.floor, REQUEST)
+        found = deviations(await bench.stage.upstream.record(), WORKLOAD)
         if as_scripted(found):
             latest = max(found, key=lambda each: each.seconds)
             return (
@@ -132,80 +109,44 @@ async def measure(bench: Bench, concurrency: int, options: Options) -> list[Batc
             batch = await bench.batch(program, concurrency, options.requests)
             batches.append(batch)
             wanted[program] -= batch.valid
-            _progress(batch)
+            verdict = "" if batch.valid else ", discarded"
+            progress(
+                f"{concurrency} {program.name}: lag {batch.lag_seconds * 1000:.1f} ms{verdict}"
+            )
         if not any(wanted.values()):
             break
     return batches
 
 
-def _progress(batch: Batch) -> None:
-    verdict = "" if batch.valid else ", discarded"
-    print(
-        f"{batch.concurrency} {batch.program}: lag {batch.lag_seconds * 1000:.1f} ms{verdict}",
-        file=sys.stderr,
-        flush=True,
-    )
-
-
 async def report(options: Options) -> Report:
     """Run the whole benchmark."""
-    async with running() as bench:
+    async with stage() as programs:
+        product = await programs.service()
+        floor = await programs.floor(await programs.templates(product, WORKLOAD, ()))
+        bench = Bench(programs, product, floor)
+        await programs.upstream.order([WORKLOAD], record_bodies=False)
         notes = [await check_ideal(bench)]
-        for program in (bench.product, bench.floor):
-            await run_clients(bench.session, program.url, bench.token, max(options.concurrency), 1)
+        for program in (product, floor):
+            await bench.clients(program, max(options.concurrency), 1)
         batches: list[Batch] = []
         for concurrency in options.concurrency:
             batches += await measure(bench, concurrency, options)
-    discarded = sum(not batch.valid for batch in batches)
-    notes.append(
-        f"{discarded} of {len(batches)} batches were discarded because the simulator's own loop\n"
-        f"lagged {MAX_LAG_SECONDS * 1000:.0f} ms or more."
-    )
-    rows = [row(p, c, batches, ideal()) for c in options.concurrency for p in PROGRAMS]
-    return Report(ideal(), tuple(rows), tuple(notes))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Measure the service against a bare floor.")
-    parser.add_argument("--concurrency", type=_numbers, default=(1, 20, 100), metavar="1,20,100")
-    parser.add_argument("--requests", type=int, default=4, help="per client and batch")
-    parser.add_argument("--repeat", type=int, default=5, help="valid batches of each program")
-    parser.add_argument("--attempts", type=int, default=3, help="batches per valid one, at most")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
-    parser.add_argument("--check", action="store_true", help="exit 1 when a limit is exceeded")
-    return parser
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in text.split(","))
-
-
-async def _until_signal(options: Options) -> Report:
-    # SIGTERM as Ctrl-C: the blocks are left, which ends the processes.
-    task = asyncio.current_task()
-    assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await report(options)
+    notes.append(discarded(sum(not batch.valid for batch in batches), len(batches), "batches"))
+    ideal = WORKLOAD.ideal()
+    rows = [row(p, c, batches, ideal) for c in options.concurrency for p in PROGRAMS]
+    return Report(ideal, tuple(rows), tuple(notes))
 
 
 def main() -> int:
     """Run as a command; returns the exit code."""
-    words = _parser().parse_args()
+    found = parser(
+        "Measure the service against a bare floor.", repeat=5, unit="batches", minutes=None
+    )
+    found.add_argument("--concurrency", type=numbers, default=(1, 20, 100), metavar="1,20,100")
+    found.add_argument("--requests", type=int, default=4, help="per client and batch")
+    words = found.parse_args()
     options = Options(words.concurrency, words.requests, words.repeat, words.attempts)
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            found = runner.run(_until_signal(options))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        return 130
-    print("\n".join(found.lines()))
-    if words.json:
-        words.json.write_bytes(
-            orjson.dumps(found.to_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-        )
-    broken = found.broken_limits() if words.check else []
-    for line in broken:
-        print(f"FAILED: {line}")
-    return 1 if broken else 0
+    return run(words, lambda: report(options))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,6 +26,8 @@ READY_SECONDS = 30.0
 POLL_SECONDS = 0.05
 END_SECONDS = 5.0
 LOOPBACK = "127.0.0.1"
+KEPT_VARIABLES = ("PATH", "HOME", "LANG", "PYTHONPATH")
+"""PYTHONPATH: so that another checkout than the installed one can be measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,14 @@ def simulator(directory: Path) -> Generator[Program]:
 
 
 @contextmanager
-def service(directory: Path, upstream: str, secret: str) -> Generator[Program]:
-    """Run the service in front of `upstream`."""
+def service(
+    directory: Path,
+    upstream: str,
+    secret: str,
+    name: str = "product",
+    settings: Mapping[str, str] | None = None,
+) -> Generator[Program]:
+    """Run the service in front of `upstream`; `settings` are variables of its environment."""
     port = _free_port()
     environment = {
         "ANTHROPIC_BASE_URL": upstream,
@@ -85,17 +93,24 @@ def service(directory: Path, upstream: str, secret: str) -> Generator[Program]:
         "API_HOST": LOOPBACK,
         "API_PORT": str(port),
         "DATA_DIR": str(directory),
+        **(settings or {}),
     }
-    with _running("product", [*COMMAND, "serve"], port, environment, directory) as program:
+    with _running(name, [*COMMAND, "serve"], port, environment, directory) as program:
         yield program
 
 
 @contextmanager
-def floor(directory: Path, upstream: str, bodies: Path) -> Generator[Program]:
+def floor(
+    directory: Path,
+    upstream: str,
+    bodies: Path,
+    name: str = "floor",
+    options: Sequence[str] = (),
+) -> Generator[Program]:
     """Run the floor in front of `upstream`, sending the calls of the file `bodies`."""
     port = _free_port()
-    words = [sys.executable, str(BENCH / "floor.py"), str(port), upstream, str(bodies)]
-    with _running("floor", words, port, {}, directory) as program:
+    words = [sys.executable, str(BENCH / "floor.py"), str(port), upstream, str(bodies), *options]
+    with _running(name, words, port, {}, directory) as program:
         yield program
 
 
@@ -124,7 +139,7 @@ def _running(
     name: str, words: list[str], port: int, environment: dict[str, str], directory: Path
 ) -> Generator[Program]:
     # The caller's own environment stays out: a proxy or a setting of theirs would be measured too.
-    kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+    kept = {key: os.environ[key] for key in KEPT_VARIABLES if key in os.environ}
     # A session of its own: Ctrl-C must reach the benchmark alone, which then ends them in order.
     process = subprocess.Popen(
         words,

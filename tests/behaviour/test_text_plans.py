@@ -92,7 +92,7 @@ DIRECT = {
     "code": 'Use this:\n```python\nx = {"tasks": 1}\nif a < b: y = [{"a": [0]}]\n```\n',
     "fences of tildes": "~~~\nno plan\n~~~\n\n~~~~ json\n{}\n~~~~",
     "JSON": '```json\n{"answer": {"subtasks": 3}, "tasks": null, "list": [{"name": "x"}]}\n```',
-    "JSON like a plan's": 'Say:\n```json\n[{"id": 1, "title": "x"}]\n```\nor {"tasks": [{"id": 2}]}',
+    "JSON like a plan's": 'So:\n```json\n[{"id": 1, "title": "x"}]\n```\nor {"tasks": [{"id": 2}]}',
     "markup": "<div><task>not one</task></div> a < b > c <tas <tasks> <ul><li>x</li></ul>",
     "marks": "`` ``` ```` ~~ ~~~ {{ [[ << {[<`~ } ] > é 🙂 \u2028 \\u0041 \\n",
     "a fence at the end": "And then\n```json\n",
