@@ -12,8 +12,10 @@ from rounds import median
 from upstream import MAX_LAG_SECONDS
 from workload import Ideal
 
-LIMITS = {1: 1.03, 20: 1.05}
-"""Largest median of end to end / ideal that the product may show, by concurrency."""
+LIMITS = {(5, 1): 1.02, (5, 20): 1.04, (20, 1): 1.03}
+"""Largest median of end to end / ideal that the product may show, by workers of a request and
+clients.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ class Report:
         """Return what the product's figures exceed, or leave open."""
         found: list[str] = []
         for each in self.rows:
-            limit = LIMITS.get(each.concurrency)
+            limit = LIMITS.get((len(self.ideal.closings), each.concurrency))
             if each.program != "product" or limit is None:
                 continue
             if each.ratio_median is None:

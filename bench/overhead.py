@@ -18,10 +18,8 @@ from processes import Program
 from rounds import discarded, progress
 from stage import Stage, stage
 from upstream import Deviation, as_scripted, deviations, lag_seconds, message_calls
-from workload import five
+from workload import Workload, even
 
-WORKLOAD = five()
-REQUEST = body(WORKLOAD.question())
 CHECKS = 5
 """How often the comparison of script and record is tried on a noisy machine."""
 PROGRAMS = ("product", "floor")
@@ -31,6 +29,8 @@ PROGRAMS = ("product", "floor")
 class Options:
     """What is measured how often."""
 
+    workers: int
+    """Of each request."""
     concurrency: tuple[int, ...]
     requests: int
     """Of each client in a batch."""
@@ -45,6 +45,7 @@ class Bench:
     """Everything that runs."""
 
     stage: Stage
+    workload: Workload
     product: Program
     floor: Program
 
@@ -60,9 +61,9 @@ class Bench:
         cpu_seconds = program.cpu_seconds() - before
         record = await self.stage.upstream.record()
         calls = len(message_calls(record))
-        if calls != len(received) * WORKLOAD.calls:
+        if calls != len(received) * self.workload.calls:
             raise ValueError(f"{calls} calls for {len(received)} requests")
-        samples = tuple(sample(each, WORKLOAD.answer) for each in received)
+        samples = tuple(sample(each, self.workload.answer) for each in received)
         return Batch(program.name, concurrency, samples, cpu_seconds, lag_seconds(record))
 
     async def clients(self, program: Program, concurrency: int, requests: int) -> list[Received]:
@@ -71,7 +72,7 @@ class Bench:
             self.stage.session,
             program.url,
             self.stage.token,
-            REQUEST,
+            body(self.workload.question()),
             concurrency=concurrency,
             requests=requests,
         )
@@ -86,8 +87,8 @@ async def check_ideal(bench: Bench) -> str:
     found: list[Deviation] = []
     for _ in range(CHECKS):
         await bench.stage.upstream.forget()
-        await bench.stage.ask(bench.floor, REQUEST)
-        found = deviations(await bench.stage.upstream.record(), WORKLOAD)
+        await bench.stage.ask(bench.floor, body(bench.workload.question()))
+        found = deviations(await bench.stage.upstream.record(), bench.workload)
         if as_scripted(found):
             latest = max(found, key=lambda each: each.seconds)
             return (
@@ -120,11 +121,13 @@ async def measure(bench: Bench, concurrency: int, options: Options) -> list[Batc
 
 async def report(options: Options) -> Report:
     """Run the whole benchmark."""
+    workload = even(options.workers)
+    settings = {"MAX_SUBTASKS": options.workers, "MAX_CONCURRENT_WORKERS": options.workers}
     async with stage() as programs:
-        product = await programs.service()
-        floor = await programs.floor(await programs.templates(product, WORKLOAD, ()))
-        bench = Bench(programs, product, floor)
-        await programs.upstream.order([WORKLOAD], record_bodies=False)
+        product = await programs.service(settings)
+        floor = await programs.floor(await programs.templates(product, workload, ()))
+        bench = Bench(programs, workload, product, floor)
+        await programs.upstream.order([workload], record_bodies=False)
         notes = [await check_ideal(bench)]
         for program in (product, floor):
             await bench.clients(program, max(options.concurrency), 1)
@@ -132,7 +135,7 @@ async def report(options: Options) -> Report:
         for concurrency in options.concurrency:
             batches += await measure(bench, concurrency, options)
     notes.append(discarded(sum(not batch.valid for batch in batches), len(batches), "batches"))
-    ideal = WORKLOAD.ideal()
+    ideal = workload.ideal()
     rows = [row(p, c, batches, ideal) for c in options.concurrency for p in PROGRAMS]
     return Report(ideal, tuple(rows), tuple(notes))
 
@@ -143,9 +146,12 @@ def main() -> int:
         "Measure the service against a bare floor.", repeat=5, unit="batches", minutes=None
     )
     found.add_argument("--concurrency", type=numbers, default=(1, 20, 100), metavar="1,20,100")
+    found.add_argument("--workers", type=int, default=5, help="of each request")
     found.add_argument("--requests", type=int, default=4, help="per client and batch")
     words = found.parse_args()
-    options = Options(words.concurrency, words.requests, words.repeat, words.attempts)
+    options = Options(
+        words.workers, words.concurrency, words.requests, words.repeat, words.attempts
+    )
     return run(words, lambda: report(options))
 
 

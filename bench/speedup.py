@@ -26,7 +26,7 @@ from rounds import Repeats, Rounds, rounds
 from speedup_figures import DIAMOND, SPREADS, Report, Took
 from stage import Stage, stage
 from upstream import Record, calls_by_role
-from workload import Speech, Workload, entry, five, steady
+from workload import Speech, Workload, entry, even, steady
 
 CAP = 4
 MOST = 40
@@ -197,7 +197,7 @@ async def started(programs: Stage, words: argparse.Namespace) -> Programs:
         for policy in ("eager", "gather", "sequential")
         for cap in (None, CAP)
     ]
-    templates = await programs.templates(running["product", None], five(), questions)
+    templates = await programs.templates(running["product", None], even(5), questions)
     for policy in ("eager", "gather"):
         for cap in (None, CAP):
             name = f"{policy}-{cap}"

@@ -233,11 +233,12 @@ def script(workloads: Iterable[Workload], *, record_bodies: bool) -> dict[str, A
     return {"replies": rules, "record_bodies": record_bodies}
 
 
-def five() -> Workload:
-    """Return the usual workload: five subtasks, every model quick."""
+def even(workers: int) -> Workload:
+    """Return the usual workload: equal subtasks of 31 tokens, every model quick."""
     work = Speech(40)
-    entries = tuple(entry("five", number, 31, work) for number in range(1, 6))
-    return Workload("five", entries, plan=Speech(160), synthesis=Speech(60))
+    name = f"even {workers}"
+    entries = tuple(entry(name, number, 31, work) for number in range(1, workers + 1))
+    return Workload(name, entries, plan=Speech(31 * workers + 5), synthesis=Speech(60))
 
 
 def steady(name: str, entries: Sequence[Entry]) -> Workload:

@@ -154,6 +154,23 @@ class ClaudeClient(Protocol):
         ...
 
 
+async def whole_answer(client: ClaudeClient, call: Call) -> tuple[str, str]:
+    """Return the text of an answer that nobody reads before its end, and why it stopped.
+
+    Raises:
+        UpstreamError: see `ClaudeClient.stream`.
+    """
+    pieces: list[str] = []
+    stop_reason = ""
+    async with client.stream(call) as events:
+        async for event in events:
+            if isinstance(event, TextDelta):
+                pieces.append(event.text)
+            elif isinstance(event, MessageStopped):
+                stop_reason = event.stop_reason
+    return "".join(pieces).strip(), stop_reason
+
+
 class UpstreamProbe(Protocol):
     """Somebody who can tell whether Claude can be reached."""
 

@@ -57,7 +57,7 @@ class Orchestrator:
             await self._execute(run)
         except Exception as error:  # noqa: BLE001 - the run's edge: whatever it is, the reader must learn of it
             failure = error
-        await run.end(failure)
+        run.end(failure)
 
     async def _execute(self, run: Run) -> None:
         await run.emit(RunStarted(run.id))

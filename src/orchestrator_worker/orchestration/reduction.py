@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from orchestrator_worker.claude.client import Call, ClaudeClient, TextDelta
+from orchestrator_worker.claude.client import Call, ClaudeClient, whole_answer
 from orchestrator_worker.claude.tokens import estimate_tokens
 from orchestrator_worker.errors import UpstreamError
 from orchestrator_worker.orchestration.events import ReductionStarted
@@ -74,26 +74,25 @@ class Reduction:
         subtask = Subtask(f"part-{number}", "; ".join(titles), "")
         self._parts[subtask.title] = titles
         try:
-            async with self._claude.stream(self._call(subtask, batch)) as events:
-                text = "".join([it.text async for it in events if isinstance(it, TextDelta)])
+            text, stopped = await whole_answer(self._claude, self._call(subtask, batch, share))
         except UpstreamError:
-            text = ""
-        if not text.strip():
+            text, stopped = "", ""
+        if not text:
             self._unread |= dict.fromkeys(titles)
             return _cut(batch, min(share, self._run.request.team.synthesizer.max_tokens))
-        truncated = any(result.truncated for result in batch)
-        return [replace(batch[0], subtask=subtask, text=text.strip(), truncated=truncated)]
+        truncated = stopped == "max_tokens" or any(result.truncated for result in batch)
+        return [replace(batch[0], subtask=subtask, text=text, truncated=truncated)]
 
     def _titles(self, batch: list[Succeeded]) -> tuple[str, ...]:
         own = (result.subtask.title for result in batch)
         return tuple(dict.fromkeys(it for name in own for it in self._parts.get(name, (name,))))
 
-    def _call(self, subtask: Subtask, batch: list[Succeeded]) -> Call:
+    def _call(self, subtask: Subtask, batch: list[Succeeded], share: int) -> Call:
         run, member = self._run, self._run.request.team.synthesizer
         conversation = run.request.conversation
         return Call(
             model=member.model,
-            max_tokens=member.max_tokens,
+            max_tokens=min(member.max_tokens, share),
             effort=member.effort,
             system=conversation.system_after(member.reduce.text),
             messages=conversation.with_turn(member.reduce_turn.fill({"results": as_data(batch)})),

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from orchestrator_worker.claude.client import Call, ClaudeClient, TextDelta
+from orchestrator_worker.claude.client import Call, ClaudeClient, whole_answer
 from orchestrator_worker.errors import UpstreamError
 from orchestrator_worker.orchestration.deadlines import CoordinationClock
 from orchestrator_worker.orchestration.events import ResultScored, RoundReviewed
@@ -122,15 +122,11 @@ class Review:
         self, evaluator: Evaluator, results: list[Succeeded]
     ) -> list[tuple[Score, Succeeded]]:
         try:
-            text = await self._ask(self._call(evaluator, results))
+            text, _ = await whole_answer(self._claude, self._call(evaluator, results))
             return _read_scores(text, evaluator.min_score, results)
         except (UpstreamError, NotTheJson) as error:
             _log.warning("results_not_scored", reason=str(error))
             return []
-
-    async def _ask(self, call: Call) -> str:
-        async with self._claude.stream(call) as events:
-            return "".join([event.text async for event in events if isinstance(event, TextDelta)])
 
     def _call(self, evaluator: Evaluator, results: list[Succeeded]) -> Call:
         run, conversation = self._run, self._run.request.conversation

@@ -92,7 +92,8 @@ class Run:
         self.synthesis_seconds: float | None = None
         self.first_delta_seconds: float | None = None
         self._started = stopwatch()
-        self._queue: asyncio.Queue[Event | None] = asyncio.Queue(QUEUED_EVENTS)
+        self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._room = asyncio.Event()
         self._ended = False
         self._failure: Exception | None = None
 
@@ -123,23 +124,31 @@ class Run:
         )
 
     async def emit(self, event: Event) -> None:
-        """Hand an event to the reader, waiting while the queue is full."""
+        """Hand an event to the reader, then wait while too many have not been read.
+
+        In this order, whoever is cancelled while waiting has lost nothing of what it said.
+        """
         if isinstance(event, AnswerDelta) and self.first_delta_seconds is None:
             self.first_delta_seconds = self.seconds
         elif isinstance(event, RouteDecided):
             self.route = event.route
-        await self._queue.put(event)
+        self._queue.put_nowait(event)
+        if self._queue.qsize() > QUEUED_EVENTS:
+            self._room.clear()
+            await self._room.wait()
 
-    async def end(self, failure: Exception | None) -> None:
+    def end(self, failure: Exception | None) -> None:
         """Tell the reader that nothing follows; `failure` is raised there."""
         self._failure = failure
-        await self._queue.put(None)
+        self._queue.put_nowait(None)
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self
 
     async def __anext__(self) -> Event:
         event = None if self._ended else await self._queue.get()
+        if self._queue.qsize() <= QUEUED_EVENTS:
+            self._room.set()
         if event is not None:
             return event
         self._ended = True

@@ -123,7 +123,7 @@ class Voice:
             text = held if subtask.id in self._heard else result.text
             if text:
                 await self._say(subtask, text)
-        elif self._sections and not self.is_alone:
+        elif self._sections and not self.is_alone and subtask.id not in self._run.noted:
             await self._note(subtask, result)
 
     async def _note(self, subtask: Subtask, result: Result) -> None:

@@ -15,15 +15,16 @@ from orchestrator_worker.simulator.parts import parts_of
 from orchestrator_worker.simulator.passages import relevant_passage
 from orchestrator_worker.simulator.schema_values import Material, instance
 from orchestrator_worker.simulator.script import Reply
+from orchestrator_worker.simulator.stand_ins import (
+    about_code,
+    building_on,
+    ending,
+    stand_in,
+    translation,
+)
 from orchestrator_worker.simulator.tagged import TaggedBlock
 from orchestrator_worker.simulator.tool_choosing import choose_tool, due_review
-from orchestrator_worker.simulator.wording import (
-    as_sentence,
-    clipped,
-    listed,
-    without_courtesy,
-    words,
-)
+from orchestrator_worker.simulator.wording import is_ask, words
 
 MARK = "(simulated)"
 BRIEF = 4_000
@@ -36,12 +37,6 @@ _REMEMBER = re.compile(
 )
 _MINE = re.compile(r"\bmy\s+([\w ]{2,30}?)\s+(?:is|are)\s+([^.,;\n!?]+)", re.IGNORECASE)
 _GREETINGS = frozenset({"hello", "hi", "hey", "greetings", "good", "thanks", "thank"})
-_PLAIN = (
-    "You asked: “{}” A real model would answer that here; the simulator has no knowledge"
-    " of its own.",
-    "Here a real model would take up “{}” The simulator can only show that the request arrived.",
-    "“{}” That is a question for a real model; the simulator only works with what you give it.",
-)
 
 
 def answer(body: JsonObject) -> Reply:
@@ -71,20 +66,17 @@ def speak(conversation: Conversation) -> str:
         return _from_tools(conversation)
     if conversation.results:
         if conversation.builds_on_results:
-            return _building_on(conversation)
-        return "\n\n".join(_merged(block, i) for i, block in enumerate(conversation.results, 1))
+            return building_on(conversation)
+        merged = [_merged(block, i) for i, block in enumerate(conversation.results, 1)]
+        return "\n\n".join([*merged, ending(conversation)]).strip()
     return (
         _recalled(conversation)
         or _greeted(conversation.request[:BRIEF])
+        or translation(conversation)
+        or about_code(conversation)
         or relevant_passage(conversation)
-        or plain(conversation.instruction)
+        or stand_in(conversation)
     )
-
-
-def plain(instruction: str) -> str:
-    """Says what would be answered here. Different instructions get different words."""
-    subject = as_sentence(clipped(without_courtesy(instruction), 240))
-    return _PLAIN[sum(subject.encode()) % len(_PLAIN)].format(subject)
 
 
 def _merged(block: TaggedBlock, number: int) -> str:
@@ -92,17 +84,6 @@ def _merged(block: TaggedBlock, number: int) -> str:
     if block.failed:
         return f"## {title}\n\n“{title}” is missing{f': {block.reason}' if block.reason else ''}."
     return f"## {title}\n\n{block.text}"
-
-
-def _building_on(conversation: Conversation) -> str:
-    there = [block.title or "one part" for block in conversation.results if not block.failed]
-    gone = [block.title or "one part" for block in conversation.results if block.failed]
-    found = (
-        f"The earlier results cover {listed(there)}." if there else "There are no earlier results."
-    )
-    if gone:
-        found += f" Missing are {listed(gone)}."
-    return f"{found} {plain(conversation.instruction)}"
 
 
 def _from_tools(conversation: Conversation) -> str:
@@ -119,6 +100,9 @@ def _recalled(conversation: Conversation) -> str:
     """An answer from facts the user told, or an acknowledgement of new ones."""
     asked = conversation.instruction
     if "?" not in asked and not re.search(r"\b(?:what|tell|repeat|recall)\b", asked, re.IGNORECASE):
+        # A document may say “note that …” too, or the user before asking for something.
+        if is_ask(asked) and not _REMEMBER.search(asked):
+            return ""
         return _acknowledged(conversation.request[:BRIEF])
     lower = asked.lower()
     if re.search(r"\bmy name\b|\bwho am i\b|\bam i called\b", lower):

@@ -3,15 +3,26 @@
 The system prompt is never treated as the request.
 """
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
+from orchestrator_worker.simulator.code_blocks import CodeBlock, code_blocks, without_code
 from orchestrator_worker.simulator.jsons import JsonObject, as_object, objects, text_blocks
 from orchestrator_worker.simulator.tagged import TaggedBlock, outside_blocks, tagged_blocks
-from orchestrator_worker.simulator.wording import content_words, is_ask, sections, sentences
+from orchestrator_worker.simulator.wording import (
+    content_words,
+    is_ask,
+    list_items,
+    sections,
+    sentences,
+)
 
 LONG_TEXT = 600
 """Characters from which a text with paragraphs is a document with an ask, not an ask."""
+MIN_MATERIAL = 200
+"""Characters from which paragraphs beside an ask are something to work on, not more of the ask."""
+_NAMED = re.compile(r"[“\"]([^“”\"\n]{1,80})[”\"]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +99,11 @@ class Conversation:
         lines = [
             line for line in around.splitlines() if line.strip() and line.strip() not in self.told
         ]
+        orders = [s for line in lines for s in sentences(line) if is_ask(s)]
         asks = [_split(outside_blocks(text))[0] for text in self._told_texts]
         asked = [ask for ask in asks if len(ask) < LONG_TEXT]
         known = content_words(" ".join([*asked, *(block.title for block in self.results)]))
-        return len(content_words(" ".join(lines)) & known) >= 2
+        return len(content_words(" ".join(orders or lines)) & known) >= 2
 
     @cached_property
     def ask(self) -> str:
@@ -120,16 +132,35 @@ class Conversation:
         return next((s for s in found if is_ask(s)), max(found, key=len))
 
     @cached_property
+    def subject(self) -> str:
+        """The one thing the instruction is about, when the message names it in quotes before."""
+        before, found, _ = self.ask.partition(self.instruction)
+        named = _NAMED.findall(before) if found else []
+        return named[-1] if named and named[-1] in self.instruction else ""
+
+    @cached_property
+    def code(self) -> list[CodeBlock]:
+        """The fenced code of the last user message."""
+        return [block for text in self.last_texts for block in code_blocks(outside_blocks(text))]
+
+    @cached_property
+    def asked_before(self) -> str:
+        """What the user wrote in the message before the last, if the last is all they write now."""
+        if len(self.last_texts) > 1:
+            return ""
+        return self._told_texts[-1] if self._told_texts else ""
+
+    @cached_property
     def documents(self) -> list[str]:
         """Every text that may hold the answer: documents, data, and what was said before."""
         found = [_split(outside_blocks(text))[1] for text in self.last_texts[-1:]]
         found += [block.text for block in self.blocks if block.kind != "instruction"]
-        found += [outside_blocks(text) for text in self.last_texts[:-1]]
+        found += [_material(outside_blocks(text)) for text in self.last_texts[:-1]]
         for message in self._messages:
             found += [_document_text(block) for block in objects(message["content"])]
         for message in self._messages[: self._last]:
             found += text_blocks(message["content"])
-        return [text for text in found if text.strip()]
+        return [text for text in map(without_code, found) if text.strip()]
 
     @cached_property
     def told(self) -> str:
@@ -160,12 +191,26 @@ def _split(text: str) -> tuple[str, str]:
     """A text as its ask and the document it carries. The ask stands before or after the
     document.
     """
+    text = without_code(text)
     paragraphs = [p.strip() for p in text.split("\n\n") if p.strip()]
-    if len(paragraphs) < 2 or (len(text) < LONG_TEXT and not sections(text)):
-        return text.strip(), ""
-    asks = [p for p in (paragraphs[0], paragraphs[-1]) if _asks(p)]
+    asks = [p for p in (*paragraphs[:1], *paragraphs[-1:]) if _asks(p)]
     rest = [p for p in paragraphs if p not in asks]
+    long = len(text) >= LONG_TEXT or sections(text) or (asks and _is_material(rest))
+    if len(paragraphs) < 2 or not long:
+        return text.strip(), ""
     return ("\n\n".join(asks), "\n\n".join(rest)) if asks else (text.strip(), text)
+
+
+def _is_material(paragraphs: list[str]) -> bool:
+    """Whether short paragraphs beside an ask are what it is about."""
+    text = "\n\n".join(paragraphs)
+    return len(text) >= MIN_MATERIAL and not list_items(text) and not any(map(_asks, paragraphs))
+
+
+def _material(text: str) -> str:
+    """What there is to work on in a text that something else was said after."""
+    ask, document = _split(text)
+    return document or ("" if _asks(ask) else ask)
 
 
 def _asks(paragraph: str) -> bool:

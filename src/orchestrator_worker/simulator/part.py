@@ -39,6 +39,8 @@ def joined(parts: Iterable[Part], placeholder: str) -> list[Part]:
         alike = list(run)
         items = tuple(dict.fromkeys(part.item for part in alike))
         fits = all(len(item) <= MAX_ITEM and "{{" not in item for item in items)
+        # A title is written once for all of them, so each must read well as one.
+        fits = fits and all(part.title == part.item for part in alike)
         if pattern and fits and len(items) >= MIN_ALIKE and placeholder not in pattern:
             found.append(Part(placeholder, pattern.replace(SLOT, placeholder), each=items))
         else:

@@ -19,6 +19,7 @@ from orchestrator_worker.simulator.wording import (
     sections,
     sentences,
     short,
+    title_of,
     without_courtesy,
     words,
 )
@@ -27,11 +28,13 @@ MAX_PARTS = 20
 EXCERPT = 160
 """Characters of a section that its task quotes."""
 
+_PLACES = "(?:sub)?section|chapter|part|heading|paragraph|clause|article|point"
 _EACH = re.compile(
     r"\b(?:each|every|all|both|any)\b(?: one)?(?: of)?(?: (?:the|these|those|its|my))*(?: \w+)? "
-    r"(?P<what>(?:sub)?section|chapter|part|heading|paragraph|clause|article|point)s?\b",
+    rf"(?P<what>{_PLACES})s?\b",
     re.IGNORECASE,
 )
+_ONE_BY_ONE = re.compile(rf",?\s+(?P<what>{_PLACES}) (?:by|for) (?P=what)\b,?", re.IGNORECASE)
 _EACH_FILE = re.compile(
     r"\b(?:each|every|all|both|these|those|the)\b(?: one)?(?: of)?(?: (?:the|these|those|my|\d+))*"
     r"(?: \w+){0,2}? (?:attachment|document|file|contract|report|letter|invoice|review"
@@ -50,6 +53,18 @@ _NEXT_ASK = re.compile(
     rf"(?:,\s*(?:and\s+)?|;\s*(?:and\s+)?|\s+and\s+)(?:also\s+)?(?=(?:{_VERBS})\b)", re.IGNORECASE
 )
 _INLINE_NUMBER = re.compile(r"(?:^|[\s:])\(?(?:\d{1,2}|[a-h])\)\s+")
+_FIRST = re.compile(
+    r"^(?:first(?:ly)?(?: of all)?|to (?:begin|start) with|(?:begin|start) by)\b,?\s+",
+    re.IGNORECASE,
+)
+_LAST = re.compile(
+    r",?\s*\b(?:(?:at|in) the (?:very )?end|in conclusion|to conclude|all in all)\b,?",
+    re.IGNORECASE,
+)
+_VERDICT = re.compile(
+    r"^(?:say|tell|decide|judge|state|conclude|recommend)\b.*\b(?:whether|which|if)\b",
+    re.IGNORECASE,
+)
 _POINTS_BACK = re.compile(
     r"\b(?:it|its|they|them|their|this|that|these|those|which|there)\b", re.IGNORECASE
 )
@@ -58,13 +73,17 @@ _POINTS_BACK = re.compile(
 def parts_of(conversation: Conversation) -> list[Part]:
     """The parts of what is asked; a single one when it has none."""
     main, tails = _without_tails(conversation.ask)
+    setting, first = _first_step(main) if tails else ("", main)
     found = (
         _by_section(main, conversation)
         or _by_file(main, conversation)
         or _by_list(main)
-        or _by_ask(main)
+        or [
+            replace(part, instruction=part.instruction + _about(setting)) if setting else part
+            for part in _by_ask(first, one_piece=bool(conversation.code))
+        ]
     )
-    later = [_later(tail, main) for tail in tails]
+    later = [_later(tail, setting or main) for tail in tails]
     return [*found, *later][:MAX_PARTS]
 
 
@@ -77,26 +96,35 @@ def _without_tails(ask: str) -> tuple[str, list[str]]:
     return (main, kept) if words(main) else (ask, [])
 
 
+def _first_step(main: str) -> tuple[str, str]:
+    """What is said before the first of several steps, and that step."""
+    said = sentences(main)
+    for number, sentence in enumerate(said):
+        step = _FIRST.sub("", sentence)
+        if step != sentence and is_ask(step):
+            return " ".join(said[:number]), " ".join([step, *said[number + 1 :]])
+    return "", main
+
+
 def _later(tail: str, main: str) -> Part:
     text = without_courtesy(tail.removeprefix("and "))
     about = f"Build on the earlier results of “{clipped(main, 200)}”."
-    return Part(short(text), f"{as_sentence(text)} {about}", depends=True)
+    return Part(title_of(text), f"{as_sentence(text)} {about}", depends=True)
 
 
 def _by_section(ask: str, conversation: Conversation) -> list[Part]:
-    match = _EACH.search(ask)
+    match = _EACH.search(ask) or _ONE_BY_ONE.search(ask)
     found = [s for text in conversation.documents for s in sections(text)]
     unique = list({section.heading: section for section in found}.values())
     if not match or len(unique) < 2:
         return []
-    sentence = without_courtesy(next((s for s in sentences(ask) if _EACH.search(s)), ask))
-    kind = match["what"].lower()
+    form, kind = match.re, match["what"].lower()
+    sentence = without_courtesy(next((s for s in sentences(ask) if form.search(s)), ask))
+    one = f"the {kind} “{{}}”" if form is _EACH else f", only the {kind} “{{}}”,"
     return [
         Part(
             short(section.heading),
-            as_sentence(
-                _EACH.sub(lambda _, h=section.heading: f"the {kind} “{h}”", sentence, count=1)
-            )
+            as_sentence(form.sub(lambda _, h=section.heading: one.format(h), sentence, count=1))
             + f" It begins: “{clipped(section.text, EXCERPT)}”",
         )
         for section in unique
@@ -150,22 +178,38 @@ def _about(ask: str) -> str:
     return f" This belongs to: “{clipped(ask, 200)}”."
 
 
-def _by_ask(ask: str) -> list[Part]:
-    asks = [s for s in sentences(ask) if is_ask(s)]
+def _by_ask(ask: str, *, one_piece: bool) -> list[Part]:
+    """The parts by sentences that ask. What is `one_piece` is only divided by an enumeration:
+    several asks about the same code need each other.
+    """
+    said = sentences(ask)
+    asks = [s for s in said if is_ask(s)]
     if not asks:
         return [_whole(ask)]
+    start = said.index(asks[0])
     pieces = [piece for sentence in asks for piece in _joined_asks(sentence)]
-    if len(pieces) == 1:
-        return enumerated_parts(pieces[0]) or [_whole(ask)]
-    first, *rest = pieces
-    found = enumerated_parts(first) or [_whole(first)]
-    for piece in rest:
-        found += enumerated_parts(piece) or [_self_contained(_whole(piece), ask)]
+    rest = " ".join(s for s in said[start + 1 :] if not is_ask(s))
+    divided = [enumerated_parts(pieces[0], " ".join(said[:start]), rest)]
+    divided += [enumerated_parts(piece) for piece in pieces[1:]]
+    if len(pieces) == 1 or (one_piece and not any(divided)):
+        return divided[0] or [_whole(ask)]
+    found = divided[0] or [_whole(pieces[0])]
+    for piece, parts in zip(pieces[1:], divided[1:], strict=True):
+        found += parts or [_one_more(piece, ask, found)]
     return found
 
 
+def _one_more(piece: str, ask: str, before: list[Part]) -> Part:
+    """One more ask; what it asks for at the end builds on what was asked for before."""
+    text = _LAST.sub("", piece).strip()
+    verdict = len(before) > 2 and _VERDICT.search(text)
+    part = _self_contained(_whole(text), ask)
+    return replace(part, depends=True) if text != piece or verdict else part
+
+
 def _whole(ask: str) -> Part:
-    return Part(short(without_courtesy(ask)), as_sentence(without_courtesy(ask)))
+    asked = next((s for s in sentences(ask) if is_ask(s)), ask)
+    return Part(title_of(asked), as_sentence(without_courtesy(ask)))
 
 
 def _self_contained(part: Part, ask: str) -> Part:

@@ -14,22 +14,38 @@ from orchestrator_worker.simulator.wording import (
 
 MAX_SENTENCES = 4
 _ABOUT_ALL = re.compile(
-    r"\b(?:summar|overview|key|main|important|this|attached|above|document|text)", re.IGNORECASE
+    r"\b(?:summar|overview|key|main|important|this|attached|above|document|text|zusammenfass|fasse\b|résum|resum)",
+    re.IGNORECASE,
 )
+_NUMBERS = ("one", "two", "three", "four")
+_COUNT = re.compile(rf"\b({'|'.join(_NUMBERS)}|\d)[ -]sentences?\b", re.IGNORECASE)
 
 
 def relevant_passage(conversation: Conversation) -> str:
-    """Two to four sentences about the instruction, an empty string when there are none."""
+    """Some sentences about the instruction, as many as it asks for and four at most; an empty
+    string when there are none.
+    """
     asked = conversation.ask
     found = _section_named(asked, conversation.documents) or _by_overlap(asked, conversation)
     if not found and _ABOUT_ALL.search(asked):
-        found = [s for text in conversation.documents for s, _ in _statements(text)]
-    return " ".join(_ended(sentence) for sentence in found[:MAX_SENTENCES])
+        found = [s for text in conversation.documents for s, _ in statements(text)]
+    return " ".join(_ended(sentence) for sentence in found[: _count_in(asked)])
+
+
+def _count_in(asked: str) -> int:
+    match = _COUNT.search(asked)
+    if match is None:
+        return MAX_SENTENCES
+    said = match[1].lower()
+    return min(int(said) if said.isdecimal() else _NUMBERS.index(said) + 1, MAX_SENTENCES) or 1
 
 
 def _section_named(asked: str, documents: list[str]) -> list[str]:
     known = [section for text in documents for section in sections(text)]
-    named = [s for s in known if re.search(rf"\b{re.escape(s.heading)}\b", asked, re.IGNORECASE)]
+    quoted = [s for s in known if re.search(rf"[“\"]{re.escape(s.heading)}[”\"]", asked)]
+    named = quoted or [
+        s for s in known if re.search(rf"(?<!\w){re.escape(s.heading)}(?!\w)", asked, re.IGNORECASE)
+    ]
     if not named:
         return []
     section = max(named, key=lambda s: len(s.heading))
@@ -39,14 +55,14 @@ def _section_named(asked: str, documents: list[str]) -> list[str]:
 def _by_overlap(asked: str, conversation: Conversation) -> list[str]:
     wanted = content_words(asked)
     needed = 1 if len(wanted) <= 2 else 2
-    known = dict(found for text in conversation.documents for found in _statements(text))
+    known = dict(found for text in conversation.documents for found in statements(text))
     scored = [(len(meant & wanted), sentence) for sentence, meant in known.items()]
     best = sorted((score for score, _ in scored if score >= needed), reverse=True)[:MAX_SENTENCES]
     return [sentence for score, sentence in scored if best and score >= best[-1]]
 
 
 @lru_cache(maxsize=16)
-def _statements(text: str) -> tuple[tuple[str, frozenset[str]], ...]:
+def statements(text: str) -> tuple[tuple[str, frozenset[str]], ...]:
     """The sentences that state something, with the words that carry their meaning.
 
     Kept, because many calls are about the same long document.

@@ -182,7 +182,7 @@ class _Filler:
         if not part.depends:
             return []
         earlier = enumerate(self._entries[: index - 1], 1)
-        before = [(i, p.id or f"s{i}") for i, p in earlier if not p.depends]
+        before = [(i, p.id or f"s{i}") for i, p in earlier]
         return [i if items.get("type") == "integer" else id for i, id in before]
 
     def _planned(self, items: JsonObject) -> list[Part]:

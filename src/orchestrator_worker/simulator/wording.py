@@ -1,7 +1,8 @@
 """Words and sentences: splitting text, telling an ask from a statement, naming things. Owns no
 state.
 
-English only, by rules of thumb; a text they do not understand is one sentence and one ask.
+By rules of thumb, for English; of other languages only the usual verbs of an ask are known. A text
+they do not understand is one sentence and one ask.
 """
 
 import re
@@ -12,7 +13,7 @@ def _set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_SENTENCE_END = re.compile(r"(?<=[.!?])[\"”’)]?\s+(?=[\"“(]?[A-Z0-9])|\n+")
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"”’)]?\s+(?=[\"“„«(¿¡]?[A-Z0-9À-ÖØ-Þ])|\n+")
 _WRAPPED = re.compile(r"(?<=[^\n]{50})\n[ \t]*(?![-*•#>|`\s]|\d{1,2}[.)]\s)")
 _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|vs|Mr|Mrs|Ms|Dr|No|approx|etc|Inc|Ltd)\.$")
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)]|\(?[a-z0-9]\))\s+")
@@ -24,7 +25,7 @@ _NUMBERED_HEADING = re.compile(
 )
 _POLITE = re.compile(
     r"^(?:(?:hi|hello|hey|dear)\b[^,.!]*[,.!]\s*)?"
-    r"(?:(?:please|kindly|also|and|so|first|now|next|finally|then|lastly|afterwards|after"
+    r"(?:(?:please|kindly|also|and|so|first|second|third|now|next|finally|then|lastly|afterwards|after"
     r" that)\b,?\s*)*"
     r"(?:(?:can|could|would|will) you\s+|i(?:'d like| would like| want| need) you"
     r" to\s+|help me(?: to)?\s+"
@@ -44,6 +45,17 @@ IMPERATIVES = _set(
     " summarize tell"
     " test translate verify weigh write"
 )
+_FOREIGN_IMPERATIVES = _set(
+    "vergleiche vergleich vergleichen erkläre beschreibe nenne schreibe übersetze fasse gib zeige"
+    " prüfe bewerte untersuche analysiere empfiehl"
+    " comparez explique expliquez décris décrivez résume résumez traduis traduisez écris écrivez"
+    " donnez analysez recommandez"
+    " compara comparad compare describa traduce escribe analiza enumera recomienda"
+    " confronta spiega descrivi riassumi traduci scrivi elenca descreva traduza escreva"
+    " vergelijk beschrijf vertaal schrijf jämför beskriv förklara översätt skriv"
+    " sammenlign forklar oversæt oversett porównaj opisz wyjaśnij przetłumacz napisz"
+    " porovnej popiš vysvětli"
+)
 _STOP = _set(
     "a about above after all also an and any are as at be been but by can could did do"
     " does each every"
@@ -54,6 +66,10 @@ _STOP = _set(
     " with would you"
     " your answer text give part write using following"
 )
+_ADDED = re.compile(
+    rf"[,;:]\s|\s+and\s+(?=(?:{'|'.join(sorted(IMPERATIVES))})\b)|\s+(?:so that|because)\s"
+)
+TITLE_WORDS = 7
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 
@@ -122,7 +138,7 @@ def is_ask(sentence: str) -> bool:
     if sentence.rstrip(' "”’)').endswith("?"):
         return True
     found = words(without_courtesy(sentence))
-    return bool(found) and found[0] in IMPERATIVES
+    return bool(found) and (found[0] in IMPERATIVES or found[0] in _FOREIGN_IMPERATIVES)
 
 
 def capitalised(text: str) -> str:
@@ -136,10 +152,19 @@ def as_sentence(text: str) -> str:
     return text if text.endswith((".", "?", "!", "…")) else f"{text}."
 
 
-def short(text: str, count: int = 7) -> str:
+def short(text: str, count: int = TITLE_WORDS) -> str:
     """The first words of a text, as a title."""
     found = text.strip().rstrip(".?!:;,").split()
     return capitalised(" ".join(found[:count]).rstrip(",;:")) + ("…" if len(found) > count else "")
+
+
+def title_of(ask: str) -> str:
+    """An ask as a title: a long one without what is added to it."""
+    text = without_courtesy(ask)
+    if len(text.split()) > TITLE_WORDS:
+        main = _ADDED.split(text, maxsplit=1)[0]
+        text = main if len(main.split()) > 1 else text
+    return short(text)
 
 
 def clipped(text: str, length: int) -> str:
