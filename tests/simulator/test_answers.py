@@ -21,6 +21,43 @@ Each bicycle costs 400 EUR. Payment is due in thirty days.
 ## Term
 The contract ends in May 2027."""
 
+REPORT = """Summarise this report section by section in two sentences each.
+
+# Annual report
+
+## Traffic
+
+Finances are treated below. Ships came. Ships went.
+
+## Finances
+
+Traffic brought money. Dredging cost it. Nothing is left."""
+STEPS = (
+    "Plan a trip for two people who like food, tiles and the sea, on about 900 euros. First choose"
+    " a village. Then plan two days from there, one per day, with food and drink. Finally add up"
+    " what it costs and say what to leave out if it is too much."
+)
+CODE = """Find the mistake, give the corrected function and three tests for it.
+
+```python
+# Sums
+
+def total(numbers):
+    return sum(numbers) + 1
+```"""
+DIFF = """Review this diff for bugs, for security and for style.
+
+```diff
+--- a/shop.py
++++ b/shop.py
+@@ -1,3 +1,4 @@
+ class Shop:
+-    def sell(self): ...
++    def sell(self, price):
++        self.total += price
++        return self.total
+```"""
+
 SPLIT: list[tuple[str, list[str]]] = [
     (
         "Compare solar, wind and nuclear energy in terms of cost.",
@@ -38,6 +75,22 @@ SPLIT: list[tuple[str, list[str]]] = [
     ("Explain recursion and list three uses.", ["Explain recursion", "List three uses"]),
     ("Review each file: a.py b.py", ["a.py", "b.py"]),
     (CONTRACT, ["Scope", "Price", "Term", "Say what is missing"]),
+    (REPORT, ["Traffic", "Finances"]),
+    ("Compare three ways to heat: coal, gas and oil.", ["Coal", "Gas", "Oil"]),
+    ("First, explain DNS. Second, explain NAT.", ["Explain DNS", "Explain NAT"]),
+    ("Compare three pets: cats, dogs and birds.", ["Cats", "Dogs", "Birds"]),
+    ("Compare cats, dogs and birds for cost and noise.", ["Cats", "Dogs", "Birds"]),
+    (
+        "Review this for bugs, for speed and for style, and say at the end whether to merge it.",
+        ["Bugs", "Speed", "Style", "Say whether to merge it"],
+    ),
+    ("Write an ad for Instagram, Facebook and TikTok.", ["Instagram", "Facebook", "TikTok"]),
+    (STEPS, ["Choose a village", "Plan two days from there", "Add up what it costs"]),
+    ("Vergleiche für eine Familie drei Öfen: Kohle, Gas und Öl.", ["Kohle", "Gas", "Öl"]),
+    ("Comparez pour une ville deux énergies : le vent et le soleil", ["Le vent", "Le soleil"]),
+    ("Compara para una casa: gas, madera y sol.", ["Gas", "Madera", "Sol"]),
+    ("Jämför två sätt att resa: tåg och buss.", ["Tåg", "Buss"]),
+    ("Explain tea. Fix the mistake and test it.", ["Explain tea", "Fix the mistake", "Test it"]),
 ]
 PIECES = [
     "Compare ", "tea", " and ", ", ", "milk", "\n", "\n\n", "# ", "- ", "1. ", "? ", ". ", "then ",
@@ -52,6 +105,11 @@ WHOLE = [
     "Write a haiku about spring. Keep it short and use simple words.",
     "My name is Ada. What is the capital of France?",
     "Compare and contrast",
+    "Plan a trip for two people who like food, tiles and the sea.",
+    "Find a house with a garden, a garage and a cellar.",
+    "Write a song for a child, a cat and a dog.",
+    "Was ist die Hauptstadt von Frankreich?",
+    CODE,
     "x" * 5000,
     "?",
 ]
@@ -122,6 +180,98 @@ async def test_a_subtask_is_answered_with_sentences_of_the_document(wire: Wire) 
     assert other.count("(simulated)") == 1
 
 
+async def test_a_section_is_summarised_with_as_many_sentences_as_are_asked_for(wire: Wire) -> None:
+    tasks = [task["instructions"] for task in await planned(wire, REPORT)]
+    assert [await answered(wire, REPORT, f'Your part is "X".\n\n{task}') for task in tasks] == [
+        "Finances are treated below. Ships came. (simulated)",
+        "Traffic brought money. Dredging cost it. (simulated)",
+    ]
+
+
+async def test_later_steps_build_on_all_earlier_ones(wire: Wire) -> None:
+    first, second, third = await planned(wire, STEPS)
+    assert "depends_on" not in first
+    assert "who like food, tiles and the sea" in first["instructions"]
+    assert second["depends_on"] == [first["id"]]
+    assert third["depends_on"] == [first["id"], second["id"]]
+
+
+async def test_what_is_true_about_code_is_said_instead_of_its_lines_as_prose(wire: Wire) -> None:
+    assert await answered(wire, CODE) == (
+        "The Python code has 4 lines and defines `total`. One of the lines is"
+        " `def total(numbers):`. A real model would do this for you here: “Find the mistake, give"
+        " the corrected function and three tests for it.” (simulated)"
+    )
+
+
+async def test_each_view_of_a_diff_quotes_another_line(wire: Wire) -> None:
+    tasks = [task["instructions"] for task in await planned(wire, DIFF)]
+    said = [await answered(wire, DIFF, f'Do "this".\n\n{task}') for task in tasks]
+    for text in said:
+        assert text.startswith(
+            "The diff of `shop.py` adds 3 lines and removes 1; it touches `sell`."
+        )
+    quoted = ["def sell(self, price):", "self.total += price", "return self.total"]
+    for text, line in zip(said, quoted, strict=True):
+        assert f"One of the added lines is `{line}`." in text
+
+
+async def test_the_points_of_a_comparison_are_left_open_and_its_setting_is_kept(wire: Wire) -> None:
+    text = "We sell tea. Compare Go and Rust for it: price, and how each one runs. End with a tip."
+    go, _ = await planned(wire, text)
+    assert go["instructions"] == (
+        "Describe Go for this setting, so that it can be compared with Rust: price, and how each"
+        " one runs. The setting: “We sell tea.”"
+    )
+    assert await answered(wire, text, f"Your part is “Go”.\n\n{go['instructions']}") == (
+        "A real model would fill in these points about Go:\n\n- Price: …\n- How it runs: …"
+        " (simulated)"
+    )
+    results = '<result title="Go">\nA.\n</result>\n<result title="Rust">\nB.\n</result>'
+    said = await answered(wire, text, f"{results}\n\nWrite it up.")
+    assert said == "## Go\n\nA.\n\n## Rust\n\nB.\n\nA real model would end with a tip. (simulated)"
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("What is tea?", "A real model would gladly answer “What is tea?” here"),
+        ("Was ist das und wie ist der Tee?", "Ein echtes Modell würde „Was ist das"),
+        ("Quelle est la capitale de la France ?", "Un vrai modèle répondrait volontiers"),
+        ("¿Cuál es la capital de la India y por qué?", "Un modelo real respondería"),
+        ("Vad är det som inte är te?", "A real model would gladly answer"),
+        ("Translate “good day” into French.", "In French, a real model would put: “good day”"),
+        ("Translate into French.", "A real model would do this for you here: “Translate"),
+    ],
+)
+async def test_a_stand_in_is_in_the_language_of_the_request(
+    wire: Wire, asked: str, said: str
+) -> None:
+    assert (await answered(wire, asked)).startswith(said)
+
+
+async def test_one_of_several_things_is_named_in_another_language(wire: Wire) -> None:
+    request = "Vergleiche für eine Familie drei Öfen: Kohle, Gas und Öl. Schließe mit einem Rat."
+    task = (await planned(wire, request))[1]["instructions"]
+    assert task == ("Vergleiche für eine Familie drei Öfen: hier nur Gas. Schließe mit einem Rat.")
+    said = await answered(wire, request, f"Your part is “Gas”.\n\n{task}")
+    assert said == "Ein echtes Modell würde hier etwas zu „Gas“ schreiben. (simulated)"
+
+
+async def test_what_was_asked_before_is_named(wire: Wire) -> None:
+    before = [*told("My brake squeals."), {"role": "assistant", "content": "It is wet."}]
+    said = await answered(wire, "What would you check?", before=before)
+    assert said.startswith("Before, you asked: “My brake squeals.” A real model would")
+
+
+async def test_a_note_in_a_document_is_no_fact_to_remember(wire: Wire) -> None:
+    said = await answered(
+        wire, f"Summarise this.\n\nWe note that tea has a limit. {'Tea is hot and sweet. ' * 20}"
+    )
+    assert "remember" not in said
+    assert "Tea is hot and sweet." in said
+
+
 async def test_an_instruction_nothing_is_known_about_is_named(wire: Wire) -> None:
     answers = [
         await answered(wire, f"Explain the history of {thing}.") for thing in ("tea", "jazz")
@@ -147,7 +297,7 @@ async def test_a_task_that_builds_on_results_does_not_repeat_them(wire: Wire) ->
     block = '<result-7f title="Scope" status="succeeded">\nBicycles are delivered.\n</result-7f>'
     task = "Say what is missing in the contract that was summarised."
     said = await answered(wire, CONTRACT, f"{block}\n\n{task}")
-    assert said.startswith("The earlier results cover Scope.")
+    assert said.startswith("This builds on “Scope”. A real model would do this for you here: “Say")
     assert "Bicycles are delivered" not in said
 
 

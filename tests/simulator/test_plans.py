@@ -59,9 +59,9 @@ async def entries(wire: Wire, body: Json) -> list[Json]:
             "Describe {{thing}} for a web shop, for a comparison of PostgreSQL, MySQL and SQLite.",
         ),
         (
-            "Write a tweet, a post and an email about it.",
-            ["a tweet", "a post", "an email"],
-            "Write {{thing}} about it.",
+            "Write an ad for Instagram, Facebook and TikTok about it.",
+            ["Instagram", "Facebook", "TikTok"],
+            "Write an ad for {{thing}} about it.",
         ),
         (
             "Summarise these:\n- Solar\n- Wind\n- Water",
@@ -87,6 +87,7 @@ async def test_the_same_work_on_many_things_is_one_entry(
         "Translate “hello” into French, French and German.",
         f"Summarise these:\n- {'a ' * 40}\n- {'b ' * 40}\n- {'c ' * 40}",
         "Review each file: a.py b.py c.py",
+        "Write a tweet, a post and an email about it.",
     ],
 )
 async def test_what_is_not_the_same_or_not_many_is_written_out(
@@ -116,7 +117,7 @@ async def test_one_of_the_things_is_answered_like_any_other_task(wire: Wire) -> 
     said = text_of(
         await wire.message(body("Your part is “French”.\n\nTranslate “hi” into French."))
     )
-    assert "Translate “hi” into French." in said
+    assert "In French, a real model would put: “hi”" in said
     assert "{{" not in said
 
 
