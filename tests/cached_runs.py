@@ -1,7 +1,7 @@
 """Runs whose workers have something in common that is worth the prompt cache."""
 
-from dumb_upstream import DumbCall, Reply
-from listening import subtask
+from dumb_upstream import DumbCall
+from plans import subtasks, working
 from stage import Stage
 
 LONG = "Compare these with great care. " * 100
@@ -17,11 +17,8 @@ BREAKPOINT = {"type": "ephemeral"}
 
 def prepared(stage: Stage) -> Stage:
     """Have three workers, and no calls from earlier tests."""
-    upstream = stage.upstream
-    upstream.forget()
-    upstream.answer("lead", Reply(plan=[subtask(1), subtask(2), subtask(3)]))
-    upstream.answer("worker", Reply(text="done"))
-    upstream.answer("synthesizer", Reply(text="the answer"))
+    stage.upstream.forget()
+    working(stage.upstream, *subtasks(1, 2, 3))
     return stage
 
 

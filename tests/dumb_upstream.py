@@ -274,6 +274,8 @@ class DumbUpstream:
         self.calls.clear()
         self.connections = 0
         self.in_flight_peak = self.in_flight
+        self.models.clear()
+        self.models_status = 404
         self._answers = {"warm-up": [Warmed()]}
         self._by_title.clear()
 

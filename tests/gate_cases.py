@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from plans import entry, plan_json
 from stage import HAIKU, SONNET
 
 MAX_SUBTASKS, MAX_WORKERS = 4, 6
@@ -16,11 +17,6 @@ TEAMS = {
     "typed": '[types.research]\ndescription = "Finds out."\n[types.Legal]\ntier = "sonnet"\n',
     "flat": "tiers = []\n",
 }
-QUESTION = "Compare three ways to make tea."
-
-
-def entry(id: Any = "a", **fields: Any) -> dict[str, Any]:
-    return {"id": id, "title": f"T {id}", "instructions": f"Do {id}.", **fields}
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ class Case:
 
     @property
     def plan_json(self) -> str:
-        return self.plan if isinstance(self.plan, str) else json.dumps({"subtasks": self.plan})
+        return self.plan if isinstance(self.plan, str) else plan_json(*self.plan)
 
 
 def fields(reasons: list[str], expected: dict[str, Any] | None = None, **given: Any) -> Case:

@@ -12,10 +12,6 @@ from chat import body
 from dumb_upstream import DumbCall, DumbUpstream
 
 
-def subtask(number: int, **fields: Any) -> dict[str, Any]:
-    return {"id": f"s{number}", "title": f"Part {number}", "instructions": "Do it.", **fields}
-
-
 class Listening:
     """A stream that is being read."""
 

@@ -6,12 +6,13 @@ import asyncio
 import os
 import socket
 import threading
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import orjson
 import structlog
 import uvicorn
@@ -43,6 +44,12 @@ class RunningService:
         return {"authorization": f"Bearer {self.token}"}
 
     written: threading.Condition = field(default_factory=threading.Condition)
+
+    def client(self) -> httpx2.AsyncClient:
+        """Return a client with a valid token, which the caller closes."""
+        return httpx2.AsyncClient(
+            base_url=self.url, headers=self.headers, timeout=20, trust_env=False
+        )
 
     def events(self, name: str) -> list[dict[str, Any]]:
         return [event for event in self.logs if event.get("event") == name]
@@ -111,6 +118,21 @@ def running_service(
             assert not thread.is_alive(), "the server did not stop"
 
 
+@asynccontextmanager
+async def running_beside(
+    data: Path, *, retry: RetryPolicy = NO_PAUSES, **variables: str
+) -> AsyncGenerator[RunningService]:
+    """Serve as above without holding up this loop, whose upstream must answer while the service
+    starts.
+    """
+    with ExitStack() as stack:
+        starting = running_service(data, retry=retry, **variables)
+        try:
+            yield await asyncio.to_thread(stack.enter_context, starting)
+        finally:
+            await asyncio.to_thread(stack.close)
+
+
 def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> None:
     pause = threading.Event()
     for _ in range(int(WAIT_SECONDS / 0.01)):
@@ -131,6 +153,7 @@ def _recorded(service: RunningService) -> Generator[None]:
             service.written.notify_all()
         raise structlog.DropEvent
 
+    before = structlog.get_config()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -144,4 +167,4 @@ def _recorded(service: RunningService) -> Generator[None]:
     try:
         yield
     finally:
-        structlog.reset_defaults()
+        structlog.configure(**before)  # another service may be running

@@ -1,66 +1,58 @@
-"""Teams of a test module's own, on one service before one upstream that all its tests share."""
+"""The service with teams of a test's own, before whatever upstream there is."""
 
-from asyncio import to_thread
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
 
-from chat import ask
-from dumb_upstream import DumbUpstream, dumb_upstream
-from running_service import NO_PAUSES, running_service
+from orchestrator_worker.claude.retry import RetryPolicy
+from running_service import RunningService, running_beside
+from worker_turns import WORKER_PROMPT
 
 Team = str | Mapping[str, str]
 """The text of its team.toml, or of all its files by name."""
+ALWAYS_RETRIES = RetryPolicy(backoff_seconds=0, budget_floor=10_000)
+"""Retries without pauses, and never too many of them for one process."""
+READ_BACK: Mapping[str, Team] = {"default": {"worker.md": WORKER_PROMPT}}
+"""`default` is the team that a request names which names none; all others inherit its prompts."""
+AS_BUNDLED: Mapping[str, Team] = {"default": ""}
 
 
-@dataclass
-class ServedTeams:
-    """Where to ask, and who answers."""
-
-    http: httpx2.AsyncClient
-    upstream: DumbUpstream
-
-    async def ask(
-        self, team: str, *, headers: dict[str, str] | None = None, **fields: Any
-    ) -> httpx2.Response:
-        """Post a completion to `team` and read it to its end."""
-        return await ask(self.http, headers=headers, **{"model": team, **fields})
-
-
-def write_team(folder: Path, team: Team) -> None:
-    """Write a team's folder."""
-    folder.mkdir(parents=True)
-    files = {"team.toml": team} if isinstance(team, str) else team
-    for name, text in files.items():
-        (folder / name).write_text(text, "utf-8")
+def write_teams(prompts: Path, teams: Mapping[str, Team]) -> None:
+    """Write each team's folder."""
+    for name, team in teams.items():
+        (prompts / name).mkdir(parents=True)
+        files = {"team.toml": team} if isinstance(team, str) else team
+        for file, text in files.items():
+            (prompts / name / file).write_text(text, "utf-8")
 
 
 @asynccontextmanager
-async def served_teams(
-    folder: Path, teams: Mapping[str, Team], **variables: str
-) -> AsyncGenerator[ServedTeams]:
-    """Serve `teams` by their names."""
-    for name, team in teams.items():
-        write_team(folder / "prompts" / name, team)
-    async with dumb_upstream() as upstream:
-        settings = {
-            "ANTHROPIC_API_KEY": "k",
-            "ANTHROPIC_BASE_URL": upstream.url,
-            "PROMPTS_DIR": str(folder / "prompts"),
-            **variables,
-        }
-        with ExitStack() as stack:
-            # A developer's .env must not decide.
-            stack.enter_context(pytest.MonkeyPatch.context()).chdir(folder)
-            starting = running_service(folder / "data", retry=NO_PAUSES, **settings)
-            service = await to_thread(stack.enter_context, starting)
-            async with httpx2.AsyncClient(
-                base_url=service.url, headers=service.headers, timeout=20, trust_env=False
-            ) as client:
-                yield ServedTeams(client, upstream)
-            await to_thread(stack.close)
+async def served(
+    folder: Path,
+    upstream_url: str,
+    teams: Mapping[str, Team],
+    *,
+    retry: RetryPolicy = ALWAYS_RETRIES,
+    **variables: str,
+) -> AsyncGenerator[tuple[RunningService, httpx2.AsyncClient]]:
+    """Run a service with these teams; yields it and a client with a valid token.
+
+    Workers' prompts are `WORKER_PROMPT`, unless `teams` have a default of their own.
+    """
+    write_teams(folder / "prompts", {**READ_BACK, **teams})
+    settings = {
+        "ANTHROPIC_API_KEY": "k",
+        "ANTHROPIC_BASE_URL": upstream_url,
+        "PROMPTS_DIR": str(folder / "prompts"),
+        **variables,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)  # no developer's .env
+        async with (
+            running_beside(folder / "data", retry=retry, **settings) as service,
+            service.client() as client,
+        ):
+            yield service, client

@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
 from chat import answer_of, ask
@@ -146,14 +145,13 @@ async def test_the_titles_and_the_served_model_have_their_effect(
     start_service: StartService, upstream: DumbUpstream
 ) -> None:
     service = await start_service(
-        ANTHROPIC_API_KEY="k",
-        ANTHROPIC_BASE_URL=upstream.url,
+        upstream,
         API_TITLE="Our Team",
         API_VERSION="9.9",
         SERVICE_MODEL_NAME="our-team",
         ENABLE_SECURITY_HEADERS="false",
     )
-    async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
+    async with service.client() as client:
         described = (await client.get("/openapi.json")).json()["info"]
         assert (described["title"], described["version"]) == ("Our Team", "9.9")
         models = await client.get("/v1/models")
@@ -182,7 +180,7 @@ async def test_the_roles_settings_reach_the_upstream(
     upstream.answer("lead", Reply(plan=plan))
     upstream.answer("worker", Reply(text="done"))
     upstream.answer("synthesizer", Reply(text="answer"))
-    async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
+    async with service.client() as client:
         answer = answer_of(await ask(client))
         assert answer == "answer\n\nMissing from this answer: 1 planned part that was dropped."
     lead = upstream.calls_of("lead")[0]
@@ -233,13 +231,11 @@ async def test_the_synthesis_deadline_cuts_flowing_text_and_fails_silence(
 ) -> None:
     import asyncio
 
-    service = await start_service(
-        ANTHROPIC_API_KEY="k", ANTHROPIC_BASE_URL=upstream.url, SYNTHESIS_TIMEOUT="1"
-    )
+    service = await start_service(upstream, SYNTHESIS_TIMEOUT="1")
     plan: list[dict[str, Any]] = [{"id": f"s{n}", "instructions": "x"} for n in range(2)]
     upstream.answer("lead", Reply(plan=plan))
     upstream.answer("worker", Reply(text="done"))
-    async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
+    async with service.client() as client:
         upstream.answer(
             "synthesizer", Reply(text="some text", hold_after_pieces=(1, asyncio.Event()))
         )

@@ -7,7 +7,7 @@ from stage import Stage
 
 TEN = [f"Part {number}" for number in range(1, 11)]
 TEAMS = {
-    "hasty": "[timeouts]\ncoordination = 2\n",
+    "hasty": "[timeouts]\ncoordination = 1\n",
     "flat": "tiers = []\n",
     "skipping": 'missing_dependency = "skip"\n',
     "listing": 'synthesis = "list"\n',
@@ -22,16 +22,6 @@ properties.a.type = "integer"
 tier = "sonnet"
 """,
 }
-
-
-def part(title: str, **fields: Any) -> dict[str, Any]:
-    """Return a planned entry whose id is the title's last word, in lower case."""
-    return {
-        "id": title.split()[-1].lower(),
-        "title": title,
-        "instructions": f"Do {title}.",
-        **fields,
-    }
 
 
 def set_up(stage: Stage, *plan: dict[str, Any], **answers: Answer) -> None:

@@ -11,9 +11,12 @@ import pytest
 
 from chat import MODEL, ask, body
 from conftest import StartService
-from dumb_upstream import DumbUpstream, Reply
+from dumb_upstream import Reply
 from orchestrator_worker.api import middleware
-from running_service import SECRET, RunningService
+from running_service import SECRET
+from stage import Stage
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.served({})]
 
 NOW = 1_795_000_000
 
@@ -132,14 +135,13 @@ BAD_BODIES: list[tuple[str, dict[str, Any], int, str | None, str | None]] = [
     ids=[case[0] for case in BAD_BODIES],
 )
 async def test_a_bad_body_is_refused_with_its_field_and_costs_nothing(
-    http: httpx2.AsyncClient,
-    upstream: DumbUpstream,
+    stage: Stage,
     sent: dict[str, Any],
     status: int,
     param: str | None,
     code: str | None,
 ) -> None:
-    response = await http.post("/v1/chat/completions", **sent)
+    response = await stage.http.post("/v1/chat/completions", **sent)
     assert response.status_code == status, response.text
     error = response.json()["error"]
     assert set(error) == {"message", "type", "param", "code"}
@@ -147,13 +149,11 @@ async def test_a_bad_body_is_refused_with_its_field_and_costs_nothing(
     assert error["param"] == param
     assert error["code"] == code or code is None
     assert error["message"]
-    assert upstream.calls == []
+    assert stage.upstream.calls == []
 
 
-async def test_harmless_parameters_are_accepted(
-    http: httpx2.AsyncClient, upstream: DumbUpstream
-) -> None:
-    upstream.answer("lead", Reply(text="ok"))
+async def test_harmless_parameters_are_accepted(stage: Stage) -> None:
+    stage.upstream.answer("lead", Reply(text="ok"))
     harmless: dict[str, Any] = {
         "temperature": 0.2,
         "top_p": 1,
@@ -172,9 +172,9 @@ async def test_harmless_parameters_are_accepted(
         "some_extension": {"x": 1},
         "response_format": {"type": "text"},
     }
-    response = await ask(http, **harmless)
+    response = await stage.ask(**harmless)
     assert response.status_code == 200, response.text
-    sent = upstream.calls[0].body
+    sent = stage.upstream.calls[0].body
     assert not {"temperature", "top_p", "seed", "user", "metadata"} & set(sent)
 
 
@@ -211,22 +211,22 @@ BAD_CREDENTIALS = {
 @pytest.mark.parametrize("credentials", BAD_CREDENTIALS.values(), ids=BAD_CREDENTIALS.keys())
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/v1/models/x"])
 async def test_without_a_token_that_holds_nothing_is_told_and_nothing_spent(
-    service: RunningService, upstream: DumbUpstream, credentials: str | None, path: str
+    stage: Stage, credentials: str | None, path: str
 ) -> None:
     headers = {} if credentials is None else {"authorization": credentials}
-    async with httpx2.AsyncClient(base_url=service.url, headers=headers) as client:
+    async with httpx2.AsyncClient(base_url=stage.service.url, headers=headers) as client:
         response = await client.request(
             "POST" if path.endswith("completions") else "GET", path, content=b"{bad json"
         )
     assert response.status_code == 401
     assert response.headers["www-authenticate"].startswith("Bearer")
     assert response.json()["error"]["code"] == "invalid_api_key"
-    assert upstream.calls == []
+    assert stage.upstream.calls == []
 
 
-async def test_two_authorization_headers_are_refused(service: RunningService) -> None:
-    pair = [("authorization", f"Bearer {service.token}")] * 2
-    async with httpx2.AsyncClient(base_url=service.url, headers=pair) as client:
+async def test_two_authorization_headers_are_refused(stage: Stage) -> None:
+    pair = [("authorization", f"Bearer {stage.service.token}")] * 2
+    async with httpx2.AsyncClient(base_url=stage.service.url, headers=pair) as client:
         assert (await client.get("/v1/models")).status_code == 401
 
 
@@ -237,18 +237,16 @@ def padded(size: int) -> bytes:
 
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_body_may_have_exactly_the_limit_and_not_a_byte_more(
-    start_service: StartService, upstream: DumbUpstream, chunked: bool
+    start_service: StartService, stage: Stage, chunked: bool
 ) -> None:
-    service = await start_service(
-        ANTHROPIC_API_KEY="k", ANTHROPIC_BASE_URL=upstream.url, MAX_REQUEST_BODY_SIZE="2048"
-    )
-    upstream.answer("lead", Reply(text="ok"))
+    service = await start_service(stage.upstream, MAX_REQUEST_BODY_SIZE="2048")
+    stage.upstream.answer("lead", Reply(text="ok"))
 
     async def pieces(content: bytes) -> AsyncIterator[bytes]:
         for at in range(0, len(content), 100):
             yield content[at : at + 100]
 
-    async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
+    async with service.client() as client:
         for size, status in ((2048, 200), (2049, 413)):
             content = padded(size)
             response = await client.post(
@@ -256,7 +254,7 @@ async def test_a_body_may_have_exactly_the_limit_and_not_a_byte_more(
             )
             assert response.status_code == status, response.text
     assert response.json()["error"]["code"] == "request_too_large"
-    assert len(upstream.calls) == 1
+    assert len(stage.upstream.calls) == 1
 
 
 @pytest.mark.parametrize(
@@ -271,27 +269,25 @@ async def test_a_body_may_have_exactly_the_limit_and_not_a_byte_more(
     ],
 )
 async def test_a_request_id_is_kept_when_it_is_harmless_and_replaced_otherwise(
-    http: httpx2.AsyncClient, sent: str, kept: bool
+    stage: Stage, sent: str, kept: bool
 ) -> None:
-    response = await http.get("/v1/models", headers={"x-request-id": sent})
+    response = await stage.http.get("/v1/models", headers={"x-request-id": sent})
     received = response.headers.get_list("x-request-id")
     assert len(received) == 1
     assert (received[0] == sent) is kept
     assert received[0]
 
 
-async def test_two_requests_at_once_never_share_an_id(
-    http: httpx2.AsyncClient, upstream: DumbUpstream
-) -> None:
+async def test_two_requests_at_once_never_share_an_id(stage: Stage) -> None:
     hold = asyncio.Event()
-    upstream.answer("lead", Reply(text="ok", hold_before=hold))
-    asking = [asyncio.create_task(ask(http, headers={"x-request-id": "same"})) for _ in range(2)]
-    await upstream.arrived(2)
+    stage.upstream.answer("lead", Reply(text="ok", hold_before=hold))
+    asking = [asyncio.create_task(stage.ask(headers={"x-request-id": "same"})) for _ in range(2)]
+    await stage.upstream.arrived(2)
     hold.set()
     ids = [(await task).headers["x-request-id"] for task in asking]
     assert len(set(ids)) == 2
     assert "same" in ids
-    assert sorted(ids) == sorted(call.headers["x-request-id"] for call in upstream.calls)
+    assert sorted(ids) == sorted(call.headers["x-request-id"] for call in stage.upstream.calls)
 
 
 @pytest.mark.parametrize(
@@ -314,9 +310,9 @@ async def test_two_requests_at_once_never_share_an_id(
     ],
 )
 async def test_every_response_is_dressed_alike(
-    http: httpx2.AsyncClient, method: str, path: str, status: int
+    stage: Stage, method: str, path: str, status: int
 ) -> None:
-    response = await http.request(method, path)
+    response = await stage.http.request(method, path)
     assert response.status_code == status
     assert response.headers["x-request-id"]
     assert "total;dur=" in response.headers["server-timing"]
@@ -330,15 +326,15 @@ async def test_every_response_is_dressed_alike(
         assert response.headers["allow"]
 
 
-async def test_models_are_listed_as_openai_does(http: httpx2.AsyncClient) -> None:
-    listed = (await http.get("/v1/models")).json()
+async def test_models_are_listed_as_openai_does(stage: Stage) -> None:
+    listed = (await stage.http.get("/v1/models")).json()
     assert listed["object"] == "list"
     assert [model["id"] for model in listed["data"]] == [MODEL]
-    one = (await http.get(f"/v1/models/{MODEL}")).json()
+    one = (await stage.http.get(f"/v1/models/{MODEL}")).json()
     assert one == listed["data"][0]
     assert one["object"] == "model"
     assert isinstance(one["created"], int)
-    missing = (await http.get("/v1/models/nope")).json()
+    missing = (await stage.http.get("/v1/models/nope")).json()
     assert missing["error"]["code"] == "model_not_found"
 
 
@@ -352,37 +348,36 @@ async def test_models_are_listed_as_openai_does(http: httpx2.AsyncClient) -> Non
     ],
 )
 async def test_readiness_asks_the_upstream(
-    http: httpx2.AsyncClient, upstream: DumbUpstream, upstream_status: int, status: int, answer: str
+    start_service: StartService, stage: Stage, upstream_status: int, status: int, answer: str
 ) -> None:
-    upstream.models_status = upstream_status
-    response = await http.get("/health/ready")
+    stage.upstream.models_status = upstream_status
+    service = await start_service(stage.upstream)  # which has not asked yet
+    async with service.client() as client:
+        response = await client.get("/health/ready")
     assert response.status_code == status
     assert response.json()["checks"]["upstream"] == answer
 
 
-async def test_an_unknown_wish_is_refused_and_named(
-    http: httpx2.AsyncClient, upstream: DumbUpstream
-) -> None:
-    response = await ask(http, headers={"x-orchestration": "usage, fireworks"})
+async def test_an_unknown_wish_is_refused_and_named(stage: Stage) -> None:
+    response = await stage.ask(headers={"x-orchestration": "usage, fireworks"})
     assert response.status_code == 400
     assert "fireworks" in response.json()["error"]["message"]
-    assert upstream.calls == []
+    assert stage.upstream.calls == []
 
 
 async def test_rate_limits_hold_per_principal_and_tell_when_to_come_back(
-    start_service: StartService, upstream: DumbUpstream
+    start_service: StartService, stage: Stage
 ) -> None:
     service = await start_service(
-        ANTHROPIC_API_KEY="k",
-        ANTHROPIC_BASE_URL=upstream.url,
+        stage.upstream,
         RATE_LIMIT_ENABLED="true",
         RATE_LIMIT_CHAT_COMPLETIONS="2/minute",
         RATE_LIMIT_MODELS="3/minute",
         RATE_LIMIT_DEFAULT="4/minute",
     )
-    upstream.answer("lead", Reply(text="ok"))
+    stage.upstream.answer("lead", Reply(text="ok"))
     other = {"authorization": f"Bearer {token({'exp': NOW + 10_000_000, 'sub': 'other'})}"}
-    async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
+    async with service.client() as client:
         chats = [await ask(client) for _ in range(3)]
         assert [r.status_code for r in chats] == [200, 200, 429]
         refused = chats[-1]
@@ -396,11 +391,11 @@ async def test_rate_limits_hold_per_principal_and_tell_when_to_come_back(
         probes = [(await client.get(f"/made/up/{n}")).status_code for n in range(5)]
         assert probes == [404, 404, 404, 404, 429]
         assert (await client.get("/health")).status_code == 200
-    assert len(upstream.calls) == 3
+    assert len(stage.upstream.calls) == 3
 
 
-async def test_a_body_far_over_the_limit_still_hears_why(http: httpx2.AsyncClient) -> None:
-    response = await http.post("/v1/chat/completions", content=b"x" * 8_000_000)
+async def test_a_body_far_over_the_limit_still_hears_why(stage: Stage) -> None:
+    response = await stage.http.post("/v1/chat/completions", content=b"x" * 8_000_000)
     assert response.status_code == 413
     assert response.json()["error"]["code"] == "request_too_large"
 
@@ -414,22 +409,22 @@ async def test_a_body_far_over_the_limit_still_hears_why(http: httpx2.AsyncClien
     ],
 )
 async def test_headers_are_bounded_and_compressed_bodies_refused(
-    http: httpx2.AsyncClient, headers: list[tuple[str, str]], status: int
+    stage: Stage, headers: list[tuple[str, str]], status: int
 ) -> None:
-    response = await http.post("/v1/chat/completions", headers=headers, content=b"{}")
+    response = await stage.http.post("/v1/chat/completions", headers=headers, content=b"{}")
     assert response.status_code == status
     assert response.json()["error"]["type"] == "invalid_request_error"
 
 
 async def test_a_body_that_does_not_arrive_is_not_waited_for(
-    service: RunningService, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(middleware, "BODY_SECONDS", 0.2)
-    host, port = service.url.removeprefix("http://").split(":")
+    host, port = stage.service.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(
         f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n"
-        f"authorization: Bearer {service.token}\r\n\r\n{{".encode()
+        f"authorization: Bearer {stage.service.token}\r\n\r\n{{".encode()
     )
     async with asyncio.timeout(5):
         assert (await reader.readline()).startswith(b"HTTP/1.1 408")
@@ -445,25 +440,22 @@ async def test_a_body_that_does_not_arrive_is_not_waited_for(
     ],
     ids=["wrong messages", "wrong parts", "too many parts"],
 )
-async def test_a_hostile_body_is_refused_at_once(
-    http: httpx2.AsyncClient, messages: list[Any]
-) -> None:
+async def test_a_hostile_body_is_refused_at_once(stage: Stage, messages: list[Any]) -> None:
     sent = json.dumps({"model": MODEL, "messages": messages})[: 1024**2]
     began = asyncio.get_running_loop().time()
-    response = await http.post("/v1/chat/completions", content=sent)
+    response = await stage.http.post("/v1/chat/completions", content=sent)
     assert response.status_code == 400
     assert asyncio.get_running_loop().time() - began < 1
 
 
 async def test_refused_bodies_count_against_the_rate_limit(
-    start_service: StartService, upstream: DumbUpstream
+    start_service: StartService, stage: Stage
 ) -> None:
     service = await start_service(
-        ANTHROPIC_API_KEY="k",
-        ANTHROPIC_BASE_URL=upstream.url,
+        stage.upstream,
         RATE_LIMIT_ENABLED="true",
         RATE_LIMIT_CHAT_COMPLETIONS="2/minute",
     )
-    async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
+    async with service.client() as client:
         sent = [await client.post("/v1/chat/completions", content=b"{") for _ in range(3)]
     assert [response.status_code for response in sent] == [400, 400, 429]

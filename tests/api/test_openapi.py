@@ -3,7 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-import httpx2
+import pytest
+
+from stage import Stage
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.served({})]
 
 
 def references(node: Any) -> Iterator[str]:
@@ -18,8 +22,8 @@ def references(node: Any) -> Iterator[str]:
             yield from references(item)
 
 
-async def test_every_reference_leads_somewhere(http: httpx2.AsyncClient) -> None:
-    document = (await http.get("/openapi.json")).json()
+async def test_every_reference_leads_somewhere(stage: Stage) -> None:
+    document = (await stage.http.get("/openapi.json")).json()
     found = set(references(document))
     assert "#/components/schemas/ChatCompletionRequest" in found
     for reference in found:
@@ -28,8 +32,8 @@ async def test_every_reference_leads_somewhere(http: httpx2.AsyncClient) -> None
             node = node[step]
 
 
-async def test_it_says_what_the_chat_endpoint_wants_and_answers(http: httpx2.AsyncClient) -> None:
-    document = (await http.get("/openapi.json")).json()
+async def test_it_says_what_the_chat_endpoint_wants_and_answers(stage: Stage) -> None:
+    document = (await stage.http.get("/openapi.json")).json()
     chat = document["paths"]["/v1/chat/completions"]["post"]
     assert set(chat["responses"]) == {
         *("200", "400", "401", "404", "413", "429", "502", "503", "504")
@@ -42,5 +46,5 @@ async def test_it_says_what_the_chat_endpoint_wants_and_answers(http: httpx2.Asy
     assert "422" not in str(document)
 
 
-async def test_the_second_documentation_page_is_off(http: httpx2.AsyncClient) -> None:
-    assert (await http.get("/redoc")).status_code == 404
+async def test_the_second_documentation_page_is_off(stage: Stage) -> None:
+    assert (await stage.http.get("/redoc")).status_code == 404

@@ -1,30 +1,27 @@
-"""Fixtures of the modules whose tests share one service: such a module has `TEAMS`, and may have
-`VARIABLES`; it runs in one loop.
-"""
+"""One simulator, and one service before it, for all tests of a module with `pytest.mark.served`."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from served_teams import ServedTeams, served_teams
+from orchestrator_worker.simulator import EmbeddedSimulator
+from simulated import Simulated, simulated
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_teams(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[ServedTeams]:
-    """The module's teams, started once."""
-    module: Any = request.module
-    variables: dict[str, str] = getattr(module, "VARIABLES", {})
-    folder = tmp_path_factory.mktemp("served")
-    async with served_teams(folder, module.TEAMS, **variables) as served:
-        yield served
+async def simulator_url() -> AsyncIterator[str]:
+    """A simulator, in force until the module ends."""
+    async with EmbeddedSimulator() as simulator:
+        yield simulator.url
 
 
-@pytest.fixture
-def teams(shared_teams: ServedTeams) -> ServedTeams:
-    """The module's teams, before an upstream that has forgotten the tests before this one."""
-    shared_teams.upstream.forget()
-    return shared_teams
+@pytest_asyncio.fixture(name="simulated", scope="module", loop_scope="module")
+async def simulated_teams(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, simulator_url: str
+) -> AsyncIterator[Simulated]:
+    """The module's teams before the simulator, started once."""
+    mark = request.node.get_closest_marker("served")
+    folder = tmp_path_factory.mktemp("simulated")
+    async with simulated(folder, simulator_url, *mark.args, **mark.kwargs) as running:
+        yield running

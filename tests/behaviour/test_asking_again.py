@@ -3,15 +3,14 @@
 import asyncio
 import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from chat import QUESTION, answer_of, frames_of
 from dumb_upstream import Answer, DumbCall, Hang, Reply, Status
-from served_teams import ServedTeams
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+from plans import plan_json, subtask, working
+from served_teams import AS_BUNDLED
+from stage import Stage
 
 TEAMS = {
     "auto": "",
@@ -19,17 +18,10 @@ TEAMS = {
     "text": 'plan_form = "text"',
     "hasty": "[timeouts]\ncoordination = 1",
 }
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.served({**AS_BUNDLED, **TEAMS})]
 
 
-def subtask(number: int, **fields: Any) -> dict[str, Any]:
-    return {"id": f"s{number}", "title": f"Part {number}", "instructions": "Do it.", **fields}
-
-
-def plan(*subtasks: dict[str, Any]) -> str:
-    return json.dumps({"subtasks": subtasks})
-
-
-CUT = plan(subtask(1), subtask(2))[: -len("]}")] + ', {"id": "s3", "title": "Lost", "inst'
+CUT = plan_json(subtask(1), subtask(2))[: -len("]}")] + ', {"id": "s3", "title": "Lost", "inst'
 ELEMENTS = "".join(
     f"<task><id>s{n}</id><title>Part {n}</title><description>Do it.</description></task>"
     for n in (1, 2)
@@ -53,55 +45,55 @@ def planned(team: str, text: str) -> Reply:
     return Reply(plan_json=text) if team in {"auto", "hasty"} else Reply(text=text)
 
 
-def working(teams: ServedTeams) -> None:
+def all_working(stage: Stage) -> None:
+    working(stage.upstream)
     for number in (4, 3, 2, 1):  # a turn also names the titles before its own
-        teams.upstream.answer_subtask(f"Part {number}", Reply(text=f"result {number}"))
-    teams.upstream.answer("worker", Reply(text="done alone"))
-    teams.upstream.answer("synthesizer", Reply(text="the whole"))
+        stage.upstream.answer_subtask(f"Part {number}", Reply(text=f"result {number}"))
+    stage.upstream.answer("worker", Reply(text="done alone"))
 
 
-def purposes(teams: ServedTeams) -> list[str]:
-    return [call.purpose for call in teams.upstream.calls_of("lead")]
+def purposes(stage: Stage) -> list[str]:
+    return [call.purpose for call in stage.upstream.calls_of("lead")]
 
 
-def subtasks_run(teams: ServedTeams) -> list[str]:
-    turns = [call.last_text for call in teams.upstream.calls_of("worker")]
+def subtasks_run(stage: Stage) -> list[str]:
+    turns = [call.last_text for call in stage.upstream.calls_of("worker")]
     return sorted(turn.split('subtask is "')[1].split('"')[0] for turn in turns)
 
 
 @pytest.mark.parametrize("name", CUTS)
 async def test_a_cut_plan_keeps_what_was_closed_and_the_rest_is_asked_for(
-    teams: ServedTeams, name: str
+    stage: Stage, name: str
 ) -> None:
     team, cut = CUTS[name]
-    working(teams)
-    rest = plan(subtask(3, depends_on=["s1"]), subtask(4, depends_on=["s3"]))
-    teams.upstream.answer("lead", cut, planned(team, rest))
-    response = await teams.ask(team, headers={"x-orchestration": "results, usage"})
-    assert answer_of(response) == "the whole"
+    all_working(stage)
+    rest = plan_json(subtask(3, depends_on=["s1"]), subtask(4, depends_on=["s3"]))
+    stage.upstream.answer("lead", cut, planned(team, rest))
+    response = await stage.ask(team, headers={"x-orchestration": "results, usage"})
+    assert answer_of(response) == "the answer"
     report = response.json()["orchestration"]
     assert [it["text"] for it in report["results"]] == [f"result {n}" for n in (1, 2, 3, 4)]
     assert (report["partial"], report["omissions"]) == (False, [])
     assert [a["purpose"] for a in report["agents"][:2]] == [None, "rest of plan"]
-    assert purposes(teams) == ["", "rest of plan"]
-    third = next(c for c in teams.upstream.calls_of("worker") if '"Part 3"' in c.last_text)
+    assert purposes(stage) == ["", "rest of plan"]
+    third = next(c for c in stage.upstream.calls_of("worker") if '"Part 3"' in c.last_text)
     assert "result 1" in third.last_text
     assert "result 2" not in third.last_text
 
 
-async def test_the_rest_is_asked_for_in_the_same_conversation(teams: ServedTeams) -> None:
-    working(teams)
+async def test_the_rest_is_asked_for_in_the_same_conversation(stage: Stage) -> None:
+    all_working(stage)
     entry = subtask(2, title='Say "no"', depends_on=["s1"])
-    cut = Reply(plan_json=plan(subtask(1), entry)[:-2], stop_reason="max_tokens")
-    teams.upstream.answer("lead", cut, Reply(text="complete"))
+    cut = Reply(plan_json=plan_json(subtask(1), entry)[:-2], stop_reason="max_tokens")
+    stage.upstream.answer("lead", cut, Reply(text="complete"))
     messages = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Hello."},
         {"role": "assistant", "content": "Hi."},
         {"role": "user", "content": QUESTION},
     ]
-    await teams.ask("auto", messages=messages, max_tokens=2000)
-    first, again = teams.upstream.calls_of("lead")
+    await stage.ask("auto", messages=messages, max_tokens=2000)
+    first, again = stage.upstream.calls_of("lead")
     assert again.body["messages"][:-1] == first.body["messages"][:-1]
     *same, asked = again.body["messages"][-1]["content"]
     assert same == first.body["messages"][-1]["content"]
@@ -128,23 +120,23 @@ NOTHING_MISSING = {
 
 @pytest.mark.parametrize("name", NOTHING_MISSING)
 async def test_when_the_lead_says_that_nothing_is_missing_nothing_is(
-    teams: ServedTeams, name: str
+    stage: Stage, name: str
 ) -> None:
     team, rest = NOTHING_MISSING[name]
-    working(teams)
-    closed = plan(subtask(1), subtask(2))[:-2]
+    all_working(stage)
+    closed = plan_json(subtask(1), subtask(2))[:-2]
     cut = Reply(plan_json=closed) if team == "auto" else Reply(text=closed)
-    teams.upstream.answer("lead", cut, rest)
-    response = await teams.ask(team, headers={"x-orchestration": "results"})
-    assert answer_of(response) == "the whole"
+    stage.upstream.answer("lead", cut, rest)
+    response = await stage.ask(team, headers={"x-orchestration": "results"})
+    assert answer_of(response) == "the answer"
     assert response.json()["orchestration"]["partial"] is False
-    assert subtasks_run(teams) == ["Part 1", "Part 2"]
-    assert purposes(teams) == ["", "rest of plan"]
+    assert subtasks_run(stage) == ["Part 1", "Part 2"]
+    assert purposes(stage) == ["", "rest of plan"]
 
 
 AGAIN: dict[str, tuple[Answer, list[str]]] = {
     "cut again": (
-        Reply(plan_json=plan(subtask(3), subtask(4))[:-20], stop_reason="max_tokens"),
+        Reply(plan_json=plan_json(subtask(3), subtask(4))[:-20], stop_reason="max_tokens"),
         ["Part 1", "Part 2", "Part 3"],
     ),
     "cut before anything": (Reply(plan_json="", stop_reason="max_tokens"), ["Part 1", "Part 2"]),
@@ -156,31 +148,29 @@ AGAIN: dict[str, tuple[Answer, list[str]]] = {
 
 @pytest.mark.parametrize("name", AGAIN)
 async def test_what_is_still_missing_then_is_named_and_not_asked_for_again(
-    teams: ServedTeams, name: str
+    stage: Stage, name: str
 ) -> None:
     rest, run = AGAIN[name]
-    working(teams)
-    teams.upstream.answer("lead", Reply(plan_json=CUT, stop_reason="max_tokens"), rest)
-    response = await teams.ask("auto", headers={"x-orchestration": "results"})
+    all_working(stage)
+    stage.upstream.answer("lead", Reply(plan_json=CUT, stop_reason="max_tokens"), rest)
+    response = await stage.ask("auto", headers={"x-orchestration": "results"})
     note = "Missing from this answer: the rest of the plan, which broke off."
-    assert answer_of(response) == f"the whole\n\n{note}"
+    assert answer_of(response) == f"the answer\n\n{note}"
     report = response.json()["orchestration"]
     assert (report["partial"], len(report["omissions"])) == (True, 1)
-    assert subtasks_run(teams) == run
-    assert purposes(teams) == ["", "rest of plan"]
-    assert "the rest of the plan" in teams.upstream.calls_of("synthesizer")[0].last_text
+    assert subtasks_run(stage) == run
+    assert purposes(stage) == ["", "rest of plan"]
+    assert "the rest of the plan" in stage.upstream.calls_of("synthesizer")[0].last_text
 
 
-async def test_workers_that_run_are_not_disturbed_while_the_rest_is_asked_for(
-    teams: ServedTeams,
-) -> None:
-    upstream = teams.upstream
-    working(teams)
+async def test_workers_that_run_are_not_disturbed_while_the_rest_is_asked_for(stage: Stage) -> None:
+    upstream = stage.upstream
+    all_working(stage)
     work, tell = asyncio.Event(), asyncio.Event()
     upstream.answer_subtask("Part 1", Reply(text="result 1", hold_before_text=work))
     rest = Reply(plan=[subtask(3)], hold_before=tell)
     upstream.answer("lead", Reply(plan_json=CUT, stop_reason="max_tokens"), rest)
-    asking = asyncio.create_task(teams.ask("auto"))
+    asking = asyncio.create_task(stage.ask("auto"))
     await upstream.arrived(2, "lead")
     await upstream.arrived(2, "worker")
     first = next(call for call in upstream.calls_of("worker") if '"Part 1"' in call.last_text)
@@ -188,55 +178,53 @@ async def test_workers_that_run_are_not_disturbed_while_the_rest_is_asked_for(
     assert (first.done, second.done) == (False, False)  # both in flight
     work.set()
     tell.set()
-    assert answer_of(await asking) == "the whole"
+    assert answer_of(await asking) == "the answer"
     assert first.done
     assert not first.client_left.is_set()
-    assert subtasks_run(teams) == ["Part 1", "Part 2", "Part 3"]
+    assert subtasks_run(stage) == ["Part 1", "Part 2", "Part 3"]
 
 
-async def test_what_the_rest_adds_starts_while_it_is_still_being_written(
-    teams: ServedTeams,
-) -> None:
-    working(teams)
+async def test_what_the_rest_adds_starts_while_it_is_still_being_written(stage: Stage) -> None:
+    all_working(stage)
     go_on = asyncio.Event()
-    text = plan(subtask(3), subtask(4))
+    text = plan_json(subtask(3), subtask(4))
     held = Reply(plan_json=text, piece=1, hold_after_pieces=(text.index("}") + 1, go_on))
-    teams.upstream.answer("lead", Reply(plan_json=CUT, stop_reason="max_tokens"), held)
-    asking = asyncio.create_task(teams.ask("auto"))
-    await teams.upstream.arrived(3, "worker")
-    assert subtasks_run(teams) == ["Part 1", "Part 2", "Part 3"]
-    assert not teams.upstream.calls_of("lead")[1].done
+    stage.upstream.answer("lead", Reply(plan_json=CUT, stop_reason="max_tokens"), held)
+    asking = asyncio.create_task(stage.ask("auto"))
+    await stage.upstream.arrived(3, "worker")
+    assert subtasks_run(stage) == ["Part 1", "Part 2", "Part 3"]
+    assert not stage.upstream.calls_of("lead")[1].done
     go_on.set()
-    assert answer_of(await asking) == "the whole"
+    assert answer_of(await asking) == "the answer"
 
 
-async def test_a_rest_that_does_not_come_in_time_is_named(teams: ServedTeams) -> None:
-    working(teams)
-    teams.upstream.answer("lead", Reply(plan_json=CUT, stop_reason="max_tokens"), Hang())
-    response = await teams.ask("hasty", headers={"x-orchestration": "usage"})
+async def test_a_rest_that_does_not_come_in_time_is_named(stage: Stage) -> None:
+    all_working(stage)
+    stage.upstream.answer("lead", Reply(plan_json=CUT, stop_reason="max_tokens"), Hang())
+    response = await stage.ask("hasty", headers={"x-orchestration": "usage"})
     assert "the rest of the plan, which was not finished in time" in answer_of(response)
     assert response.json()["orchestration"]["timed_out"] is True
     async with asyncio.timeout(5):
-        await teams.upstream.calls_of("lead")[1].client_left.wait()
+        await stage.upstream.calls_of("lead")[1].client_left.wait()
 
 
 @pytest.mark.parametrize(
     "reply",
     [
-        Reply(plan_json=plan(subtask(1), subtask(2))[:-1], stop_reason="max_tokens"),
-        Reply(plan_json=plan(subtask(1), subtask(2)), truncate=True),
+        Reply(plan_json=plan_json(subtask(1), subtask(2))[:-1], stop_reason="max_tokens"),
+        Reply(plan_json=plan_json(subtask(1), subtask(2)), truncate=True),
     ],
     ids=["max_tokens", "no message_stop"],
 )
 async def test_what_breaks_off_after_the_lists_end_lacks_nothing(
-    teams: ServedTeams, reply: Reply
+    stage: Stage, reply: Reply
 ) -> None:
-    working(teams)
-    teams.upstream.answer("lead", reply)
-    response = await teams.ask("auto", headers={"x-orchestration": "usage"})
-    assert answer_of(response) == "the whole"
+    all_working(stage)
+    stage.upstream.answer("lead", reply)
+    response = await stage.ask("auto", headers={"x-orchestration": "usage"})
+    assert answer_of(response) == "the answer"
     assert response.json()["orchestration"]["partial"] is False
-    assert purposes(teams) == [""]
+    assert purposes(stage) == [""]
 
 
 USELESS: dict[str, tuple[str, str, str]] = {
@@ -254,21 +242,21 @@ USELESS: dict[str, tuple[str, str, str]] = {
 
 @pytest.mark.parametrize("name", USELESS)
 async def test_a_useless_plan_is_written_again_with_the_reasons_told(
-    teams: ServedTeams, name: str
+    stage: Stage, name: str
 ) -> None:
     team, text, reason = USELESS[name]
-    working(teams)
-    better = plan(subtask(1), subtask(2))
-    teams.upstream.answer("lead", planned(team, text), planned(team, better))
-    response = await teams.ask(team, headers={"x-orchestration": "results"})
-    assert answer_of(response) == "the whole"
+    all_working(stage)
+    better = plan_json(subtask(1), subtask(2))
+    stage.upstream.answer("lead", planned(team, text), planned(team, better))
+    response = await stage.ask(team, headers={"x-orchestration": "results"})
+    assert answer_of(response) == "the answer"
     report = response.json()["orchestration"]
     assert (report["partial"], report["omissions"]) == (False, [])
-    assert purposes(teams) == ["", "repair"]
-    first, again = teams.upstream.calls_of("lead")
+    assert purposes(stage) == ["", "repair"]
+    first, again = stage.upstream.calls_of("lead")
     assert reason in again.last_text
     assert again.last_text.startswith(first.last_text)
-    assert subtasks_run(teams) == ["Part 1", "Part 2"]
+    assert subtasks_run(stage) == ["Part 1", "Part 2"]
 
 
 TWICE: dict[str, Callable[[str, str], Answer]] = {
@@ -282,49 +270,49 @@ TWICE: dict[str, Callable[[str, str], Answer]] = {
 @pytest.mark.parametrize("again", TWICE)
 @pytest.mark.parametrize("team", ["auto", "always", "text"])
 async def test_after_a_second_useless_plan_one_worker_gets_the_callers_own_request(
-    teams: ServedTeams, team: str, again: str
+    stage: Stage, team: str, again: str
 ) -> None:
-    working(teams)
+    all_working(stage)
     text = '{"subtasks": [{"id": "x"}, 7, {bad}]}'
-    teams.upstream.answer("lead", planned(team, text), TWICE[again](team, text))
-    response = await teams.ask(team, headers={"x-orchestration": "results"})
+    stage.upstream.answer("lead", planned(team, text), TWICE[again](team, text))
+    response = await stage.ask(team, headers={"x-orchestration": "results"})
     assert answer_of(response) == "done alone"
     assert response.json()["orchestration"]["partial"] is False
-    assert [call.role for call in distinct(teams)] == ["lead", "lead", "worker"]
-    assert teams.upstream.calls[-1].last_text.endswith(QUESTION)
+    assert [call.role for call in distinct(stage)] == ["lead", "lead", "worker"]
+    assert stage.upstream.calls[-1].last_text.endswith(QUESTION)
 
 
-def distinct(teams: ServedTeams) -> list[DumbCall]:
+def distinct(stage: Stage) -> list[DumbCall]:
     """Return the calls without those that only try one again."""
-    seen = {(call.role, call.purpose): call for call in teams.upstream.calls}
+    seen = {(call.role, call.purpose): call for call in stage.upstream.calls}
     return list(seen.values())
 
 
 async def test_a_repaired_plan_that_is_cut_keeps_its_part_and_is_not_asked_for_again(
-    teams: ServedTeams,
+    stage: Stage,
 ) -> None:
-    working(teams)
+    all_working(stage)
     cut = Reply(plan_json=CUT, stop_reason="max_tokens")
-    teams.upstream.answer("lead", Reply(plan_json="{}"), cut)
-    answer = answer_of(await teams.ask("auto"))
-    assert answer.startswith("the whole")
+    stage.upstream.answer("lead", Reply(plan_json="{}"), cut)
+    answer = answer_of(await stage.ask("auto"))
+    assert answer.startswith("the answer")
     assert "the rest of the plan, which broke off" in answer
-    assert purposes(teams) == ["", "repair"]
+    assert purposes(stage) == ["", "repair"]
 
 
-async def test_a_plan_that_fails_before_its_first_subtask_is_an_error(teams: ServedTeams) -> None:
+async def test_a_plan_that_fails_before_its_first_subtask_is_an_error(stage: Stage) -> None:
     broken = Reply(plan_json=CUT, piece=20, cut_after_pieces=1)
-    teams.upstream.answer("lead", broken)
-    response = await teams.ask("auto")
+    stage.upstream.answer("lead", broken)
+    response = await stage.ask("auto")
     assert response.status_code == 502
-    assert purposes(teams) == [""]
+    assert purposes(stage) == [""]
 
 
-async def test_progress_tells_what_was_wrong_with_a_plan(teams: ServedTeams) -> None:
-    working(teams)
+async def test_progress_tells_what_was_wrong_with_a_plan(stage: Stage) -> None:
+    all_working(stage)
     better = Reply(plan=[subtask(1), subtask(2)])
-    teams.upstream.answer("lead", Reply(plan_json='{"subtasks": [7]}'), better)
-    response = await teams.ask("auto", stream=True, headers={"x-orchestration": "progress"})
+    stage.upstream.answer("lead", Reply(plan_json='{"subtasks": [7]}'), better)
+    response = await stage.ask("auto", stream=True, headers={"x-orchestration": "progress"})
     told = [f["orchestration"] for f in frames_of(response) if "orchestration" in f]
     names = [e["event"] for e in told if e["event"] in {"plan_repaired", "subtask_planned"}]
     assert names == ["plan_repaired", "subtask_planned", "subtask_planned"]

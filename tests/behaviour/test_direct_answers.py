@@ -9,19 +9,25 @@ import pytest
 
 from chat import answer_of, ask, body, frames_of
 from conftest import StartService
-from dumb_upstream import DumbUpstream, Hang, Reply, Status
+from dumb_upstream import Hang, Reply, Status
 from orchestrator_worker.api.chat import response as response_module
+from served_teams import AS_BUNDLED
+from stage import Stage
+
+KEY = "sk-ant-canary-key"
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.served(AS_BUNDLED, ANTHROPIC_API_KEY=KEY),
+]
 
 PARIS = "Paris is the capital of France — « naturellement » 🙂."
 
 
-async def test_a_simple_question_costs_exactly_one_call(
-    http: httpx2.AsyncClient, upstream: DumbUpstream
-) -> None:
-    upstream.answer("lead", Reply(text=PARIS, usage={"input_tokens": 12}, output_tokens=9))
-    response = await ask(http)
+async def test_a_simple_question_costs_exactly_one_call(stage: Stage) -> None:
+    stage.upstream.answer("lead", Reply(text=PARIS, usage={"input_tokens": 12}, output_tokens=9))
+    response = await stage.ask()
     assert answer_of(response) == PARIS
-    assert [call.role for call in upstream.calls] == ["lead"]
+    assert [call.role for call in stage.upstream.calls] == ["lead"]
     assert response.json()["usage"] == {
         "prompt_tokens": 12,
         "completion_tokens": 9,
@@ -31,11 +37,9 @@ async def test_a_simple_question_costs_exactly_one_call(
     }
 
 
-async def test_a_stream_keeps_the_grammar_that_clients_depend_on(
-    http: httpx2.AsyncClient, upstream: DumbUpstream
-) -> None:
-    upstream.answer("lead", Reply(text=PARIS))
-    response = await ask(http, stream=True, stream_options={"include_usage": True})
+async def test_a_stream_keeps_the_grammar_that_clients_depend_on(stage: Stage) -> None:
+    stage.upstream.answer("lead", Reply(text=PARIS))
+    response = await stage.ask(stream=True, stream_options={"include_usage": True})
     assert response.headers["x-accel-buffering"] == "no"
     assert "no-transform" in response.headers["cache-control"]
     frames = frames_of(response)
@@ -56,11 +60,9 @@ async def test_a_stream_keeps_the_grammar_that_clients_depend_on(
     assert not any("orchestration" in f for f in frames)
 
 
-async def test_no_usage_chunk_comes_unless_asked_for(
-    http: httpx2.AsyncClient, upstream: DumbUpstream
-) -> None:
-    upstream.answer("lead", Reply(text=PARIS))
-    frames = frames_of(await ask(http, stream=True))
+async def test_no_usage_chunk_comes_unless_asked_for(stage: Stage) -> None:
+    stage.upstream.answer("lead", Reply(text=PARIS))
+    frames = frames_of(await stage.ask(stream=True))
     assert all(f["choices"] for f in frames)
     assert frames[-1]["choices"][0]["finish_reason"] == "stop"
 
@@ -71,12 +73,12 @@ async def lines_of(response: httpx2.Response) -> AsyncIterator[str]:
             yield json.loads(line[6:])["choices"][0]["delta"].get("content", "")
 
 
-async def test_every_delta_is_passed_on_while_the_next_is_still_to_come(
-    http: httpx2.AsyncClient, upstream: DumbUpstream
-) -> None:
+async def test_every_delta_is_passed_on_while_the_next_is_still_to_come(stage: Stage) -> None:
     go_on = asyncio.Event()
-    upstream.answer("lead", Reply(text="abcdefghij", piece=2, hold_after_pieces=(3, go_on)))
-    async with http.stream("POST", "/v1/chat/completions", json=body(stream=True)) as response:
+    stage.upstream.answer("lead", Reply(text="abcdefghij", piece=2, hold_after_pieces=(3, go_on)))
+    async with stage.http.stream(
+        "POST", "/v1/chat/completions", json=body(stream=True)
+    ) as response:
         lines = lines_of(response)
         async with asyncio.timeout(5):
             got = [await anext(lines) for _ in range(4)]
@@ -85,14 +87,12 @@ async def test_every_delta_is_passed_on_while_the_next_is_still_to_come(
         assert "".join([line async for line in lines]) == "ghij"
 
 
-async def test_the_status_waits_for_the_lead_but_not_for_its_text(
-    http: httpx2.AsyncClient, upstream: DumbUpstream
-) -> None:
+async def test_the_status_waits_for_the_lead_but_not_for_its_text(stage: Stage) -> None:
     started, text = asyncio.Event(), asyncio.Event()
-    upstream.answer("lead", Reply(text="x", hold_before=started, hold_before_text=text))
-    request = http.build_request("POST", "/v1/chat/completions", json=body(stream=True))
-    opening = asyncio.create_task(http.send(request, stream=True))
-    await upstream.arrived(1)
+    stage.upstream.answer("lead", Reply(text="x", hold_before=started, hold_before_text=text))
+    request = stage.http.build_request("POST", "/v1/chat/completions", json=body(stream=True))
+    opening = asyncio.create_task(stage.http.send(request, stream=True))
+    await stage.upstream.arrived(1)
     assert not opening.done()
     started.set()
     async with asyncio.timeout(3):
@@ -141,39 +141,34 @@ async def test_the_status_waits_for_the_lead_but_not_for_its_text(
     ],
 )
 async def test_a_failing_lead_is_an_http_status_and_is_retried_only_where_it_helps(
-    http: httpx2.AsyncClient,
-    upstream: DumbUpstream,
+    stage: Stage,
     answer: Status | Reply,
     status: int,
     code: str,
     calls: int,
     headers: dict[str, str],
 ) -> None:
-    upstream.answer("lead", answer)
-    response = await ask(http)
+    stage.upstream.answer("lead", answer)
+    response = await stage.ask()
     assert response.status_code == status, response.text
     error = response.json()["error"]
     assert set(error) == {"message", "type", "param", "code"}
     assert error["code"] == code
     assert "leak" not in response.text
-    assert len(upstream.calls) == calls
+    assert len(stage.upstream.calls) == calls
     assert headers.items() <= dict(response.headers).items()
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_retry_that_succeeds_is_not_seen(
-    http: httpx2.AsyncClient, upstream: DumbUpstream, stream: bool
-) -> None:
-    upstream.answer("lead", Status(529), Reply(text=PARIS))
-    assert answer_of(await ask(http, stream=stream)) == PARIS
-    assert [call.headers["x-orchestrator-attempt"] for call in upstream.calls] == ["1", "2"]
+async def test_a_retry_that_succeeds_is_not_seen(stage: Stage, stream: bool) -> None:
+    stage.upstream.answer("lead", Status(529), Reply(text=PARIS))
+    assert answer_of(await stage.ask(stream=stream)) == PARIS
+    assert [call.headers["x-orchestrator-attempt"] for call in stage.upstream.calls] == ["1", "2"]
 
 
-async def test_an_early_failure_is_a_status_in_a_stream_too(
-    http: httpx2.AsyncClient, upstream: DumbUpstream
-) -> None:
-    upstream.answer("lead", Status(529))
-    response = await ask(http, stream=True)
+async def test_an_early_failure_is_a_status_in_a_stream_too(stage: Stage) -> None:
+    stage.upstream.answer("lead", Status(529))
+    response = await stage.ask(stream=True)
     assert response.status_code == 503
     assert response.json()["error"]["code"] == "overloaded"
 
@@ -183,16 +178,16 @@ async def test_an_early_failure_is_a_status_in_a_stream_too(
     [{"cut_after_pieces": 3}, {"truncate": True}, {"error_after_pieces": (3, "api_error")}],
 )
 async def test_an_answer_that_breaks_off_ends_in_an_error_frame_and_is_not_restarted(
-    http: httpx2.AsyncClient, upstream: DumbUpstream, ending: dict[str, object]
+    stage: Stage, ending: dict[str, object]
 ) -> None:
-    upstream.answer("lead", Reply(text=PARIS, **ending))  # type: ignore[arg-type]
-    *chunks, error = frames_of(await ask(http, stream=True))
+    stage.upstream.answer("lead", Reply(text=PARIS, **ending))  # type: ignore[arg-type]
+    *chunks, error = frames_of(await stage.ask(stream=True))
     assert error["error"]["code"] == "upstream_error"
     text = "".join(f["choices"][0]["delta"].get("content", "") for f in chunks)
     assert text
     assert PARIS.startswith(text)
     assert all(f["choices"][0]["finish_reason"] is None for f in chunks)
-    assert len(upstream.calls) == 1
+    assert len(stage.upstream.calls) == 1
 
 
 @pytest.mark.parametrize(
@@ -206,19 +201,19 @@ async def test_an_answer_that_breaks_off_ends_in_an_error_frame_and_is_not_resta
     ],
 )
 async def test_stop_reasons_are_translated(
-    http: httpx2.AsyncClient, upstream: DumbUpstream, stop_reason: str, finish_reason: str
+    stage: Stage, stop_reason: str, finish_reason: str
 ) -> None:
-    upstream.answer("lead", Reply(text="text", stop_reason=stop_reason))
-    response = await ask(http)
+    stage.upstream.answer("lead", Reply(text="text", stop_reason=stop_reason))
+    response = await stage.ask()
     assert response.json()["choices"][0]["finish_reason"] == finish_reason
 
 
 async def test_a_short_cap_means_no_delegation_no_thinking_and_exactly_that_cap(
-    http: httpx2.AsyncClient, upstream: DumbUpstream
+    stage: Stage,
 ) -> None:
-    upstream.answer("lead", Reply(text="short"))
-    await ask(http, max_tokens=100, max_completion_tokens=17)
-    sent = upstream.calls[0].body
+    stage.upstream.answer("lead", Reply(text="short"))
+    await stage.ask(max_tokens=100, max_completion_tokens=17)
+    sent = stage.upstream.calls[0].body
     assert sent["output_config"] == {"effort": "low"}
     assert sent["max_tokens"] == 17
     assert "tools" not in sent
@@ -227,9 +222,9 @@ async def test_a_short_cap_means_no_delegation_no_thinking_and_exactly_that_cap(
 
 
 async def test_the_lead_gets_the_history_the_instructions_and_the_delegate_tool(
-    http: httpx2.AsyncClient, upstream: DumbUpstream
+    stage: Stage,
 ) -> None:
-    upstream.answer("lead", Reply(text="ok"))
+    stage.upstream.answer("lead", Reply(text="ok"))
     messages = [
         {"role": "developer", "content": [{"type": "text", "text": "Be brief."}]},
         {"role": "assistant", "content": "Welcome!"},
@@ -243,8 +238,8 @@ async def test_the_lead_gets_the_history_the_instructions_and_the_delegate_tool(
         {"role": "system", "content": "And polite."},
         {"role": "user", "content": "Four"},
     ]
-    await ask(http, messages=messages)
-    sent = upstream.calls[0].body
+    await stage.ask(messages=messages)
+    sent = stage.upstream.calls[0].body
     assert [block["text"] for block in sent["system"]][1:] == ["Be brief.", "And polite."]
     turns = [(m["role"], [b["text"] for b in m["content"]]) for m in sent["messages"]]
     assert turns == [
@@ -258,17 +253,15 @@ async def test_the_lead_gets_the_history_the_instructions_and_the_delegate_tool(
     assert sent["tools"][0]["eager_input_streaming"] is True
     assert "strict" not in sent["tools"][0]
     assert sent["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
-    assert upstream.calls[0].headers["authorization"] == "Bearer sk-ant-canary-key"
+    assert stage.upstream.calls[0].headers["authorization"] == f"Bearer {KEY}"
 
 
 async def test_a_direct_answer_that_passes_its_deadline_ends_as_cut(
-    start_service: StartService, upstream: DumbUpstream
+    start_service: StartService, stage: Stage
 ) -> None:
-    service = await start_service(
-        ANTHROPIC_API_KEY="k", ANTHROPIC_BASE_URL=upstream.url, DIRECT_ANSWER_TIMEOUT="1"
-    )
-    upstream.answer("lead", Reply(text=PARIS, hold_after_pieces=(2, asyncio.Event())))
-    async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
+    service = await start_service(stage.upstream, DIRECT_ANSWER_TIMEOUT="1")
+    stage.upstream.answer("lead", Reply(text=PARIS, hold_after_pieces=(2, asyncio.Event())))
+    async with service.client() as client:
         response = await ask(client, headers={"x-orchestration": "usage"})
     assert response.json()["choices"][0]["finish_reason"] == "length"
     assert response.json()["orchestration"]["timed_out"] is True
@@ -276,13 +269,11 @@ async def test_a_direct_answer_that_passes_its_deadline_ends_as_cut(
 
 
 async def test_a_lead_that_says_nothing_is_a_timeout_that_names_the_phase(
-    start_service: StartService, upstream: DumbUpstream
+    start_service: StartService, stage: Stage
 ) -> None:
-    service = await start_service(
-        ANTHROPIC_API_KEY="k", ANTHROPIC_BASE_URL=upstream.url, WORKER_COORDINATION_TIMEOUT="1"
-    )
-    upstream.answer("lead", Hang())
-    async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
+    service = await start_service(stage.upstream, WORKER_COORDINATION_TIMEOUT="1")
+    stage.upstream.answer("lead", Hang())
+    async with service.client() as client:
         response = await ask(client)
     assert response.status_code == 504
     assert "coordination" in response.json()["error"]["message"]
@@ -291,25 +282,25 @@ async def test_a_lead_that_says_nothing_is_a_timeout_that_names_the_phase(
 
 
 async def test_a_stream_that_falls_silent_ends_at_the_idle_limit(
-    start_service: StartService, upstream: DumbUpstream
+    start_service: StartService, stage: Stage
 ) -> None:
-    service = await start_service(
-        ANTHROPIC_API_KEY="k", ANTHROPIC_BASE_URL=upstream.url, STREAM_IDLE_TIMEOUT="1"
-    )
-    upstream.answer("lead", Reply(text=PARIS, hold_after_pieces=(2, asyncio.Event())))
-    async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
+    service = await start_service(stage.upstream, STREAM_IDLE_TIMEOUT="1")
+    stage.upstream.answer("lead", Reply(text=PARIS, hold_after_pieces=(2, asyncio.Event())))
+    async with service.client() as client:
         *_, error = frames_of(await ask(client, stream=True))
     assert error["error"]["code"] == "timeout"
 
 
 async def test_a_quiet_stream_is_kept_open_by_comments(
-    http: httpx2.AsyncClient, upstream: DumbUpstream, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert response_module.HEARTBEAT_SECONDS <= 10
     monkeypatch.setattr(response_module, "HEARTBEAT_SECONDS", 0.05)
     go_on = asyncio.Event()
-    upstream.answer("lead", Reply(text=PARIS, hold_before_text=go_on))
-    async with http.stream("POST", "/v1/chat/completions", json=body(stream=True)) as response:
+    stage.upstream.answer("lead", Reply(text=PARIS, hold_before_text=go_on))
+    async with stage.http.stream(
+        "POST", "/v1/chat/completions", json=body(stream=True)
+    ) as response:
         lines = response.aiter_lines()
         async with asyncio.timeout(5):
             while await anext(lines) != ": working":
@@ -319,12 +310,14 @@ async def test_a_quiet_stream_is_kept_open_by_comments(
 
 
 async def test_a_slow_lead_opens_the_stream_and_fails_in_a_frame(
-    http: httpx2.AsyncClient, upstream: DumbUpstream, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(response_module, "HOLD_SECONDS", 0.05)
     start = asyncio.Event()
-    upstream.answer("lead", Reply(hold_before=start, cut_after_pieces=0))
-    async with http.stream("POST", "/v1/chat/completions", json=body(stream=True)) as response:
+    stage.upstream.answer("lead", Reply(hold_before=start, cut_after_pieces=0))
+    async with stage.http.stream(
+        "POST", "/v1/chat/completions", json=body(stream=True)
+    ) as response:
         assert response.status_code == 200
         start.set()
         lines = [line async for line in response.aiter_lines() if line]

@@ -4,17 +4,16 @@ import asyncio
 import json
 from typing import Any
 
-import httpx2
 import pytest
 
 from chat import body
-from dumb_upstream import DumbCall, DumbUpstream, Hang, Reply
+from dumb_upstream import DumbUpstream, Hang, Reply
+from listening import hung_up
 from orchestrator_worker.api.chat import response
+from plans import subtasks
 from running_service import RunningService
 
-PLAN: list[dict[str, Any]] = [
-    {"id": f"s{n}", "title": f"Part {n}", "instructions": "x", "depends_on": []} for n in range(5)
-]
+PLAN = subtasks(*range(5))
 NEVER = asyncio.Event
 
 
@@ -58,7 +57,7 @@ async def test_leaving_closes_every_upstream_connection_at_once(
     stream: bool,
 ) -> None:
     calls = stuck(upstream)
-    async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
+    async with service.client() as client:
         asking = asyncio.create_task(
             client.post("/v1/chat/completions", json=body(stream=stream), timeout=None)
         )
@@ -67,18 +66,13 @@ async def test_leaving_closes_every_upstream_connection_at_once(
         assert open_calls
         asking.cancel()
     left = asyncio.get_running_loop().time()
-    await asyncio.gather(*(closed(call) for call in open_calls))
+    await asyncio.gather(*(hung_up(call) for call in open_calls))
     assert asyncio.get_running_loop().time() - left <= 0.1
     (line,) = await service.logged("request_finished")
     assert line["outcome"] == "client_disconnected"
     # Nothing is called afterwards, and what was used is in the ledger.
     assert len(upstream.calls) == calls
     assert len(service.events("upstream_attempt")) == calls
-
-
-async def closed(call: DumbCall) -> None:
-    async with asyncio.timeout(5):
-        await call.client_left.wait()
 
 
 async def test_a_caller_that_stops_reading_does_not_hold_its_run_for_ever(
@@ -98,6 +92,6 @@ async def test_a_caller_that_stops_reading_does_not_hold_its_run_for_ever(
         await reader.readuntil(b"\r\n\r\n")
         (line,) = await service.logged("request_finished")
         assert line["outcome"] == "client_stalled"
-        await closed(upstream.calls[0])
+        await hung_up(upstream.calls[0])
     finally:
         writer.transport.abort()

@@ -2,19 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from chat import QUESTION
 from dumb_upstream import Answer, Hang, Reply, Status
-from listening import hung_up, of_subtask, subtask
-from stage import SONNET, Stage, staged
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+from listening import hung_up, of_subtask
+from plans import subtask
+from stage import SONNET, Stage
 
 EVALUATED = "evaluate = true\n"
 TEAMS = {
@@ -24,23 +21,17 @@ TEAMS = {
     "twice": f"{EVALUATED}[caps]\nmax_rounds = 2",
     "list": f'{EVALUATED}synthesis = "list"',
 }
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    async with staged(tmp_path_factory.mktemp("evaluation"), TEAMS) as stage:
-        yield stage
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.served(TEAMS)]
 
 
 @pytest.fixture
-def stage(shared: Stage) -> Stage:
-    upstream = shared.upstream
-    upstream.forget()
+def stage(stage: Stage) -> Stage:
+    upstream = stage.upstream
     upstream.answer("lead", Reply(plan=[subtask(1), subtask(2)]))
     upstream.answer_subtask("Part 1", Reply(text="good result"))
     upstream.answer_subtask("Part 2", Reply(text="weak result"), Reply(text="better result"))
     upstream.answer("synthesizer", Reply(text="the answer"))
-    return shared
+    return stage
 
 
 def scores(*entries: tuple[str, Any]) -> Reply:
@@ -93,9 +84,7 @@ async def test_good_results_are_left_as_they_are(stage: Stage) -> None:
     assert [it["redone"] for it in seen.report["scores"]] == [False, False]
 
 
-async def test_the_team_chooses_the_evaluators_model_and_what_is_good_enough(
-    stage: Stage,
-) -> None:
+async def test_the_team_chooses_the_evaluators_model_and_what_is_good_enough(stage: Stage) -> None:
     stage.upstream.answer("evaluator", scores(("s1", 9), ("s2", 8)))
     await stage.watch("strict")
     (asked,) = stage.upstream.calls_of("evaluator")
@@ -126,9 +115,7 @@ async def test_a_second_try_that_fails_keeps_the_first_result(
     assert ends[1]["cost_usd"] >= ends[0]["cost_usd"]
 
 
-async def test_a_second_try_that_is_not_done_in_time_keeps_the_first_result(
-    stage: Stage,
-) -> None:
+async def test_a_second_try_that_is_not_done_in_time_keeps_the_first_result(stage: Stage) -> None:
     upstream = stage.upstream
     upstream.answer_subtask("Part 2", Reply(text="weak result"), Hang())
     upstream.answer("evaluator", scores(("s1", 9), ("s2", 3)))
@@ -169,9 +156,7 @@ async def test_an_evaluator_that_hangs_ends_at_the_deadline(stage: Stage) -> Non
     await hung_up(stage.upstream.calls_of("evaluator")[0])
 
 
-async def test_unknown_ids_are_passed_over_and_scores_kept_within_their_range(
-    stage: Stage,
-) -> None:
+async def test_unknown_ids_are_passed_over_and_scores_kept_within_their_range(stage: Stage) -> None:
     stage.upstream.answer("evaluator", scores(("s9", 1), ("s1", 99), ("s2", -5), ("", 0)))
     seen = await stage.watch("evaluated")
     kept = [(it["subtask_id"], it["score"]) for it in seen.report["scores"]]

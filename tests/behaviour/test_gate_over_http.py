@@ -3,30 +3,23 @@ was said about the rest.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 
+from chat import QUESTION
 from dumb_upstream import DumbUpstream, Reply, Status
-from gate_cases import CASES, LIMITS, NO_PLANS, QUESTION, TEAMS, Worker, entry, worker
-from stage import Seen, Stage, staged, turn
+from gate_cases import CASES, LIMITS, NO_PLANS, TEAMS, Worker, worker
+from plans import entry, working
+from stage import Seen, Stage
+from worker_turns import turn
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    async with staged(tmp_path_factory.mktemp("gate"), TEAMS, **LIMITS) as running:
-        yield running
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.served(TEAMS, **LIMITS)]
 
 
 @pytest.fixture
-def stage(shared: Stage) -> Stage:
-    shared.upstream.forget()
-    shared.upstream.answer("worker", Reply(text="done"))
-    shared.upstream.answer("synthesizer", Reply(text="The answer."))
-    return shared
+def stage(stage: Stage) -> Stage:
+    working(stage.upstream)
+    return stage
 
 
 def sent(upstream: DumbUpstream, seen: Seen) -> list[Worker]:
@@ -60,7 +53,7 @@ async def test_a_plan_is_taken_repaired_or_cut_and_the_answer_says_what_it_lacks
     assert seen.report["partial"] == (case.missing is not None)
     assert seen.report["omissions"] == ([case.missing] if case.missing else [])
     note = f"\n\nMissing from this answer: {case.missing}." if case.missing else ""
-    assert seen.answer == f"The answer.{note}"
+    assert seen.answer == f"the answer{note}"
     (synthesizer,) = stage.upstream.calls_of("synthesizer")
     assert (case.missing or "") in synthesizer.last_text
     assert len(stage.upstream.calls_of("lead")) == 1

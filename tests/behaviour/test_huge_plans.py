@@ -3,18 +3,17 @@ give or take, and stays healthy.
 """
 
 import json
-from collections.abc import AsyncIterator
 from time import perf_counter
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from dumb_upstream import Reply
-from gate_cases import LIMITS, entry
-from stage import Seen, Stage, staged
+from gate_cases import LIMITS
+from plans import entry, plan_json, working
+from stage import Seen, Stage
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.served({}, **LIMITS)]
 
 PIECE = 64 * 1024
 MEGABYTE = 1_000_000
@@ -25,7 +24,7 @@ GOOD = [entry("a"), entry("b")]
 
 
 def plan(*entries: Any) -> str:
-    return json.dumps({"subtasks": [*entries, *GOOD]})
+    return plan_json(*entries, *GOOD)
 
 
 def raw_plan(bad: str) -> str:
@@ -35,12 +34,12 @@ def raw_plan(bad: str) -> str:
 PLANS: dict[str, tuple[str, int, str | None]] = {
     # The tool's input, the workers that run, and what the answer says is missing.
     "10,000 subtasks": (
-        json.dumps({"subtasks": [entry(f"s{number}") for number in range(10_000)]}),
+        plan_json(*[entry(f"s{number}") for number in range(10_000)]),
         4,
         "what was planned beyond the first 4 parts",
     ),
     "10,000 subtasks, all the same": (
-        json.dumps({"subtasks": [entry()] * 10_000}),
+        plan_json(*[entry()] * 10_000),
         4,
         "what was planned beyond the first 4 parts",
     ),
@@ -51,7 +50,7 @@ PLANS: dict[str, tuple[str, int, str | None]] = {
         raw_plan(", ".join(["{1}"] * 10_000)), 2, "10000 planned parts that were dropped"
     ),
     "10,000 items": (
-        json.dumps({"subtasks": [entry(for_each=[f"item {n}" for n in range(10_000)])]}),
+        plan_json(entry(for_each=[f"item {n}" for n in range(10_000)])),
         6,
         "9994 planned parts that were dropped",
     ),
@@ -100,18 +99,11 @@ USELESS: dict[str, str] = {
 """Nothing in them can be used, however long one reads."""
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    async with staged(tmp_path_factory.mktemp("huge"), {}, **LIMITS) as running:
-        yield running
-
-
 async def watched(stage: Stage, *inputs: str) -> tuple[float, Seen]:
     """Return the seconds that a run took, and the run."""
     stage.upstream.forget()
     stage.upstream.answer("lead", *[Reply(plan_json=text, piece=PIECE) for text in inputs])
-    stage.upstream.answer("worker", Reply(text="done"))
-    stage.upstream.answer("synthesizer", Reply(text="The answer."))
+    working(stage.upstream)
     began = perf_counter()
     seen = await stage.watch()
     return perf_counter() - began, seen
@@ -125,7 +117,7 @@ async def assert_healthy(stage: Stage) -> None:
     assert (await stage.http.get("/health/")).status_code == 200
     assert (await stage.http.get("/health/ready")).status_code == 200
     _, seen = await watched(stage, plan())
-    assert seen.answer == "The answer."
+    assert seen.answer == "the answer"
 
 
 @pytest.mark.parametrize("name", PLANS)
@@ -137,7 +129,7 @@ async def test_a_huge_plan_takes_little_longer_than_an_ordinary_one(
     seconds, seen = await watched(stage, text)
     assert len(stage.upstream.calls_of("worker")) == workers
     note = f"\n\nMissing from this answer: {missing}." if missing else ""
-    assert seen.answer == f"The answer.{note}"
+    assert seen.answer == f"the answer{note}"
     assert len(json.dumps(seen.events)) < 30_000
     assert seconds < MOST_TIMES * usual
     await assert_healthy(stage)
@@ -147,7 +139,7 @@ async def test_a_huge_plan_takes_little_longer_than_an_ordinary_one(
 async def test_a_huge_plan_of_no_use_is_asked_for_again(stage: Stage, name: str) -> None:
     usual = await ordinary(stage, '{"subtasks": []}', plan())
     seconds, seen = await watched(stage, USELESS[name], plan())
-    assert seen.answer == "The answer."
+    assert seen.answer == "the answer"
     assert seen.report["partial"] is False
     assert [call.purpose for call in stage.upstream.calls_of("lead")] == ["", "repair"]
     assert seconds < MOST_TIMES * usual

@@ -43,11 +43,9 @@ async def test_a_single_call_without_a_prompt_of_ours_is_never_marked(
 async def test_the_cache_can_be_switched_off(
     start_service: StartService, upstream: DumbUpstream
 ) -> None:
-    service = await start_service(
-        ANTHROPIC_API_KEY="k", ANTHROPIC_BASE_URL=upstream.url, PROMPT_CACHE="false"
-    )
+    service = await start_service(upstream, PROMPT_CACHE="false")
     upstream.answer("lead", Reply(text="Paris."))
-    async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
+    async with service.client() as client:
         for _ in range(2):
             await ask(client)
     assert [breakpoints(call.body) for call in upstream.calls] == [[False], [False]]

@@ -2,17 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from dumb_upstream import Hang, Reply, Status
-from listening import listening, subtask
-from stage import Stage, staged
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+from listening import listening
+from plans import subtask
+from stage import Stage
 
 TEAMS = {
     "list": 'synthesis = "list"',
@@ -21,18 +18,7 @@ TEAMS = {
     "hurried": 'synthesis = "list"\n[timeouts]\ncoordination = 1',
     "typed": 'synthesis = "list"\n[types.figures]\nschema = { type = "object" }',
 }
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    async with staged(tmp_path_factory.mktemp("list"), TEAMS) as stage:
-        yield stage
-
-
-@pytest.fixture
-def stage(shared: Stage) -> Stage:
-    shared.upstream.forget()
-    return shared
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.served(TEAMS)]
 
 
 def entry(number: int, text: Any, **fields: Any) -> dict[str, Any]:

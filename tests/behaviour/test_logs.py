@@ -106,11 +106,9 @@ async def test_an_error_is_told_by_its_code(
 async def test_an_upstream_model_without_a_price_costs_an_unknown_amount(
     start_service: StartService, upstream: DumbUpstream
 ) -> None:
-    service = await start_service(
-        ANTHROPIC_API_KEY="k", ANTHROPIC_BASE_URL=upstream.url, ORCHESTRATOR_MODEL="llama-9"
-    )
+    service = await start_service(upstream, ORCHESTRATOR_MODEL="llama-9")
     upstream.answer("lead", Reply(text="ok"))
-    async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
+    async with service.client() as client:
         response = await ask(client, headers={"x-orchestration": "usage"})
     assert response.json()["orchestration"]["totals"]["cost_usd"] is None
     (line,) = await service.logged("request_finished")

@@ -1,27 +1,26 @@
-"""The main job against the simulator, each in a process of its own, as the demo and the benchmarks
-run it.
-"""
+"""The main job against the simulator in a process of its own, as the benchmarks run it."""
 
-import os
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
-from chat import answer_of, ask, frames_of
-from conftest import StartService
+from chat import answer_of, frames_of
+from served_teams import AS_BUNDLED
+from simulated import INSTANT, Simulated
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.served(AS_BUNDLED)]
 
 ROOT = Path(__file__).parent.parent.parent
 SECTIONS = "Summarise each section in one sentence, then say what is missing"
 
 
-@pytest.fixture
-def simulator() -> Iterator[str]:
+@pytest.fixture(scope="module")
+def simulator_url() -> Iterator[str]:
     process = subprocess.Popen(
         [sys.executable, "-m", "orchestrator_worker", "simulate", "--port", "0"],
         stdout=subprocess.PIPE,
@@ -36,20 +35,6 @@ def simulator() -> Iterator[str]:
         process.stdout.close()
 
 
-@pytest.fixture
-async def client(start_service: StartService, simulator: str) -> AsyncIterator[httpx2.AsyncClient]:
-    service = await start_service(ANTHROPIC_API_KEY="k", ANTHROPIC_BASE_URL=simulator)
-    async with httpx2.AsyncClient(
-        base_url=service.url, headers=service.headers, timeout=30
-    ) as made:
-        yield made
-
-
-async def record(simulator: str) -> dict[str, Any]:
-    async with httpx2.AsyncClient(base_url=simulator) as client:
-        return (await client.get("/_simulator/calls")).json()
-
-
 def document() -> list[dict[str, Any]]:
     text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
     block = f'<document name="ARCHITECTURE.md">\n{text}\n</document>'
@@ -59,24 +44,23 @@ def document() -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_document_is_worked_on_by_section_in_parallel(
-    client: httpx2.AsyncClient, simulator: str, stream: bool
+    simulated: Simulated, stream: bool
 ) -> None:
-    async with httpx2.AsyncClient(base_url=simulator) as control:
-        # Slow workers and a quick plan, so that all that are ready are in flight together.
-        latency = {"first_token_seconds": 0.05, "tokens_per_second": 2000}
-        slow = {"first_token_seconds": 1.0, "tokens_per_second": 2000}
-        script = {"latencies": {"sonnet": latency, "haiku": slow}}
-        assert (await control.put("/_simulator/script", json=script)).status_code == 200
-    response = await ask(client, messages=document(), stream=stream)
+    # Slow workers and a quick plan, so that all that are ready are in flight together; not a plan
+    # at once, for they come in its order.
+    quick = {"first_token_seconds": 0.05, "tokens_per_second": 2000}
+    slow = {"first_token_seconds": 1.0, "tokens_per_second": 2000}
+    await simulated.order(latencies={"sonnet": quick, "haiku": slow})
+    response = await simulated.ask(messages=document(), stream=stream)
     answer = answer_of(response)
-    seen = await record(simulator)
-    calls = [call for call in seen["calls"] if call["path"] == "/v1/messages"]
+    calls = await simulated.calls()
     roles = [call["headers"]["x-orchestrator-role"] for call in calls]
     assert (roles[0], roles[-1]) == ("lead", "synthesizer")
     # The last subtask needs the others; all others are ready at once.
     ready = len([role for role in roles if role == "worker"]) - 1
     assert ready >= 3
-    assert seen["in_flight_peak_by_model"]["claude-haiku-5-5"] == ready
+    peaks = (await simulated.record())["in_flight_peak_by_model"]
+    assert peaks["claude-haiku-5-5"] == ready
     headings = re.findall(r"^## (.+)$", answer, re.MULTILINE)
     titles = re.findall(r'^Your subtask is "(.+)"', "\n".join(map(turn, calls)), re.MULTILINE)
     assert headings == titles
@@ -88,57 +72,25 @@ def turn(call: dict[str, Any]) -> str:
     return call["body"]["messages"][-1]["content"][-1]["text"]
 
 
-async def test_each_workers_text_is_in_the_answer_in_plan_order(
-    client: httpx2.AsyncClient, simulator: str
-) -> None:
-    script = {
-        "replies": [
-            {
-                "when": {"contains": f'Your subtask is "{name}"'},
-                "reply": {"text": f"All about {name}."},
-            }
-            for name in ("PostgreSQL", "MySQL", "SQLite")
-        ]
-    }
-    async with httpx2.AsyncClient(base_url=simulator) as control:
-        assert (await control.put("/_simulator/script", json=script)).status_code == 200
+async def test_each_workers_text_is_in_the_answer_in_plan_order(simulated: Simulated) -> None:
+    replies = [
+        {
+            "when": {"contains": f'Your subtask is "{name}"'},
+            "reply": {"text": f"All about {name}."},
+        }
+        for name in ("PostgreSQL", "MySQL", "SQLite")
+    ]
+    await simulated.order(latencies=INSTANT, replies=replies)
     question = "Compare SQLite, PostgreSQL and MySQL."
-    answer = answer_of(await ask(client, messages=[{"role": "user", "content": question}]))
+    answer = answer_of(await simulated.ask(messages=[{"role": "user", "content": question}]))
     places = [answer.index(f"All about {name}.") for name in ("SQLite", "PostgreSQL", "MySQL")]
     assert places == sorted(places)
 
 
-async def test_the_capital_of_france_costs_one_call(
-    client: httpx2.AsyncClient, simulator: str
-) -> None:
+async def test_the_capital_of_france_costs_one_call(simulated: Simulated) -> None:
+    await simulated.order()
     question = [{"role": "user", "content": "What is the capital of France?"}]
-    response = await ask(client, messages=question, stream=True)
+    response = await simulated.ask(messages=question, stream=True)
     assert "simulated" in answer_of(response)
     assert not any("reasoning_content" in str(frame) for frame in frames_of(response))
-    assert len((await record(simulator))["calls"]) == 1
-
-
-@pytest.mark.parametrize(
-    "words",
-    [[], ["--file", str(ROOT / "ARCHITECTURE.md"), SECTIONS]],
-    ids=["default question", "a file"],
-)
-@pytest.mark.timeout(300)
-def test_the_demo_runs_from_any_directory(tmp_path: Path, words: list[str]) -> None:
-    plain = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    done = subprocess.run(
-        [ROOT / "scripts" / "demo.sh", *words],
-        env={**plain, "DATA_DIR": str(tmp_path / "data")},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "(simulated)" in done.stdout
-    assert done.stdout.count("## ") >= 3
-    for word in ("No ANTHROPIC_API_KEY", "planned", "✓", "lead", "worker", "synthesizer", "total"):
-        assert word in done.stderr
-    assert "The same tokens on claude-sonnet-5-5 alone: $" in done.stderr
-    assert max(map(len, done.stderr.splitlines()[2:])) <= 100
+    assert len((await simulated.record())["calls"]) == 1

@@ -12,11 +12,9 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from chat import MODEL, QUESTION
 from conftest import StartService
 from dumb_upstream import DumbUpstream, Reply, Status
+from plans import subtasks, working
 from running_service import RunningService
 
-PLAN: list[dict[str, Any]] = [
-    {"id": f"s{n}", "title": f"Part {n}", "instructions": "x", "depends_on": []} for n in (1, 2)
-]
 MESSAGES: Any = [{"role": "user", "content": QUESTION}]
 EXTENSIONS = {"orchestration", "reasoning_content"}
 
@@ -27,12 +25,6 @@ async def client(service: RunningService) -> AsyncIterator[openai.AsyncOpenAI]:
         base_url=f"{service.url}/v1", api_key=service.token, max_retries=0
     ) as made:
         yield made
-
-
-def delegating(upstream: DumbUpstream) -> None:
-    upstream.answer("lead", Reply(plan=PLAN))
-    upstream.answer("worker", Reply(text="done"))
-    upstream.answer("synthesizer", Reply(text="the whole answer"))
 
 
 def strictly(model: ChatCompletion | ChatCompletionChunk) -> None:
@@ -47,10 +39,10 @@ def strictly(model: ChatCompletion | ChatCompletionChunk) -> None:
 
 
 async def test_a_plain_completion(client: openai.AsyncOpenAI, upstream: DumbUpstream) -> None:
-    delegating(upstream)
+    working(upstream, *subtasks(1, 2))
     completion = await client.chat.completions.create(model=MODEL, messages=MESSAGES)
     strictly(completion)
-    assert completion.choices[0].message.content == "the whole answer"
+    assert completion.choices[0].message.content == "the answer"
     assert completion.choices[0].finish_reason == "stop"
     assert completion._request_id
     assert completion.usage
@@ -62,7 +54,7 @@ async def test_a_plain_completion(client: openai.AsyncOpenAI, upstream: DumbUpst
 
 
 async def test_a_streamed_completion(client: openai.AsyncOpenAI, upstream: DumbUpstream) -> None:
-    delegating(upstream)
+    working(upstream, *subtasks(1, 2))
     text, reasoning, usages = "", "", 0
     stream = await client.chat.completions.create(
         model=MODEL, messages=MESSAGES, stream=True, stream_options={"include_usage": True}
@@ -73,7 +65,7 @@ async def test_a_streamed_completion(client: openai.AsyncOpenAI, upstream: DumbU
         if chunk.choices:
             text += chunk.choices[0].delta.content or ""
             reasoning += getattr(chunk.choices[0].delta, "reasoning_content", None) or ""
-    assert text == "the whole answer"
+    assert text == "the answer"
     assert usages == 1
     assert reasoning.startswith("Planned 2 subtasks: Part 1; Part 2\n") or "Planned" in reasoning
     assert "✓" in reasoning
@@ -83,10 +75,10 @@ async def test_a_streamed_completion(client: openai.AsyncOpenAI, upstream: DumbU
 async def test_the_accumulating_stream_helper(
     client: openai.AsyncOpenAI, upstream: DumbUpstream
 ) -> None:
-    delegating(upstream)
+    working(upstream, *subtasks(1, 2))
     async with client.chat.completions.stream(model=MODEL, messages=MESSAGES) as stream:
         final = await stream.get_final_completion()
-    assert final.choices[0].message.content == "the whole answer"
+    assert final.choices[0].message.content == "the answer"
 
 
 async def test_errors_have_their_class(client: openai.AsyncOpenAI, upstream: DumbUpstream) -> None:

@@ -1,7 +1,6 @@
 """What `X-Orchestration` shows of a run besides its answer: the plan and its price, the results."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,9 +12,9 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from chat import QUESTION, answer_of, body, frames_of
 from dumb_upstream import Reply, Status
-from served_teams import ServedTeams
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+from plans import plan_json
+from served_teams import AS_BUNDLED
+from stage import Stage
 
 TEAMS = {
     "auto": "",
@@ -34,6 +33,7 @@ TEAMS = {
         depends_on = ["a"]
     """,
 }
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.served({**AS_BUNDLED, **TEAMS})]
 PLAN: list[dict[str, Any]] = [
     {"id": "s1", "title": "Facts", "instructions": "Find them.", "type": "search"},
     {"id": "s2", "title": "{{item}}", "instructions": "Do {{item}}.", "for_each": ["tea", "milk"]},
@@ -67,10 +67,8 @@ LONG = [{"role": "user", "content": f"{'Some words of context. ' * 400}{QUESTION
 """More than a prompt cache asks for."""
 
 
-async def wished(
-    teams: ServedTeams, wishes: str, team: str = "auto", **fields: Any
-) -> httpx2.Response:
-    return await teams.ask(team, headers={"x-orchestration": wishes}, **fields)
+async def wished(stage: Stage, wishes: str, team: str = "auto", **fields: Any) -> httpx2.Response:
+    return await stage.ask(team, headers={"x-orchestration": wishes}, **fields)
 
 
 def report_of(response: httpx2.Response) -> dict[str, Any]:
@@ -84,16 +82,12 @@ def report_of(response: httpx2.Response) -> dict[str, Any]:
     return last["orchestration"]
 
 
-def roles(teams: ServedTeams) -> list[str]:
-    return [call.role for call in teams.upstream.calls]
-
-
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_plan_is_shown_with_its_price_and_nobody_works_on_it(
-    teams: ServedTeams, stream: bool
+    stage: Stage, stream: bool
 ) -> None:
-    teams.upstream.answer("lead", Reply(plan=PLAN))
-    response = await wished(teams, "plan", stream=stream, messages=LONG)
+    stage.upstream.answer("lead", Reply(plan=PLAN))
+    response = await wished(stage, "plan", stream=stream, messages=LONG)
     assert answer_of(response) == IN_WORDS
     report = report_of(response)
     assert set(report) == {"run_id", "route", "plan", "omissions", "estimate"}
@@ -103,86 +97,84 @@ async def test_a_plan_is_shown_with_its_price_and_nobody_works_on_it(
     # Each worker reads the whole conversation, and so does the synthesizer.
     assert estimate["input_tokens"] > 5 * len(LONG[0]["content"].split())
     assert estimate["output_tokens"] > 0
-    assert 0 < estimate["expected_cost_usd"] < estimate["ceiling_cost_usd"]
+    assert 0 < estimate["expected_cost_usd"] < estimate["full_length_cost_usd"]
     assert estimate["spent_on_plan_usd"] > 0
-    assert roles(teams) == ["lead"]  # not even a cache is warmed
+    assert stage.roles == ["lead"]  # not even a cache is warmed
 
 
-async def test_a_plan_of_one_subtask_is_only_shown_too(teams: ServedTeams) -> None:
-    teams.upstream.answer("lead", Reply(plan=PLAN[:1]))
-    response = await wished(teams, "plan")
+async def test_a_plan_of_one_subtask_is_only_shown_too(stage: Stage) -> None:
+    stage.upstream.answer("lead", Reply(plan=PLAN[:1]))
+    response = await wished(stage, "plan")
     assert answer_of(response) == "1. **Facts**: Find them."
     assert report_of(response)["estimate"]["workers"] == 1
-    assert roles(teams) == ["lead"]
+    assert stage.roles == ["lead"]
 
 
-async def test_a_plan_that_the_team_has_listed_costs_nothing_to_show(teams: ServedTeams) -> None:
-    response = await wished(teams, "plan", "fixed")
+async def test_a_plan_that_the_team_has_listed_costs_nothing_to_show(stage: Stage) -> None:
+    response = await wished(stage, "plan", "fixed")
     assert answer_of(response) == "1. **First**: First\n2. **Second** (after a): Go on."
     report = report_of(response)
     assert [it["id"] for it in report["plan"]] == ["a", "b"]
     assert report["estimate"]["spent_on_plan_usd"] == 0
-    assert roles(teams) == []
+    assert stage.roles == []
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_direct_answer_has_no_plan(teams: ServedTeams, stream: bool) -> None:
-    teams.upstream.answer("lead", Reply(text="It is Paris."))
-    response = await wished(teams, "plan", stream=stream)
+async def test_a_direct_answer_has_no_plan(stage: Stage, stream: bool) -> None:
+    stage.upstream.answer("lead", Reply(text="It is Paris."))
+    response = await wished(stage, "plan", stream=stream)
     assert answer_of(response) == "It is Paris."
     report = report_of(response)
     assert (report["route"], report["plan"], report["estimate"]) == ("direct", None, None)
 
 
-async def test_a_shown_plan_is_asked_for_again_like_any_other(teams: ServedTeams) -> None:
-    cut = Reply(plan_json=json.dumps({"subtasks": PLAN[:2]})[:-2], stop_reason="max_tokens")
-    teams.upstream.answer("lead", cut, Status(400, "invalid_request_error"))
-    report = report_of(await wished(teams, "plan"))
+async def test_a_shown_plan_is_asked_for_again_like_any_other(stage: Stage) -> None:
+    cut = Reply(plan_json=plan_json(*PLAN[:2])[:-2], stop_reason="max_tokens")
+    stage.upstream.answer("lead", cut, Status(400, "invalid_request_error"))
+    report = report_of(await wished(stage, "plan"))
     assert report["plan"] == PLANNED[:3]
     assert report["omissions"] == ["the rest of the plan, which broke off"]
-    assert roles(teams) == ["lead", "lead"]
+    assert stage.roles == ["lead", "lead"]
 
 
-async def test_a_plan_that_is_not_finished_in_time_is_shown_as_far_as_it_came(
-    teams: ServedTeams,
-) -> None:
-    text = json.dumps({"subtasks": PLAN})
+async def test_a_plan_that_is_not_finished_in_time_is_shown_as_far_as_it_came(stage: Stage) -> None:
+    text = plan_json(*PLAN)
     closed = (text.index('"s3"'), asyncio.Event())
-    teams.upstream.answer("lead", Reply(plan_json=text, piece=1, hold_after_pieces=closed))
-    report = report_of(await wished(teams, "plan, usage", "hasty"))
+    stage.upstream.answer("lead", Reply(plan_json=text, piece=1, hold_after_pieces=closed))
+    report = report_of(await wished(stage, "plan, usage", "hasty"))
     assert report["plan"] == PLANNED[:3]
     assert report["omissions"] == ["the rest of the plan, which was not finished in time"]
     assert report["estimate"]["workers"] == 3
     assert report["timed_out"] is True
 
 
-async def test_what_an_unknown_model_will_cost_is_unknown(teams: ServedTeams) -> None:
-    teams.upstream.answer("lead", Reply(plan=PLAN))
-    estimate = report_of(await wished(teams, "plan", "unpriced"))["estimate"]
-    assert (estimate["expected_cost_usd"], estimate["ceiling_cost_usd"]) == (None, None)
+async def test_what_an_unknown_model_will_cost_is_unknown(stage: Stage) -> None:
+    stage.upstream.answer("lead", Reply(plan=PLAN))
+    estimate = report_of(await wished(stage, "plan", "unpriced"))["estimate"]
+    assert (estimate["expected_cost_usd"], estimate["full_length_cost_usd"]) == (None, None)
     assert estimate["workers"] == 4
 
 
 @pytest.mark.parametrize("wishes", ["plans", "usage, everything", "plan;usage", "plan usage"])
 async def test_unknown_wishes_are_refused_before_anything_is_spent(
-    teams: ServedTeams, wishes: str
+    stage: Stage, wishes: str
 ) -> None:
-    response = await wished(teams, wishes)
+    response = await wished(stage, wishes)
     assert response.status_code == 400
     error = response.json()["error"]
     assert (error["param"], error["code"]) == ("X-Orchestration", "invalid_value")
     assert repr(wishes.rpartition(", ")[2]) in error["message"]
-    assert roles(teams) == []
+    assert stage.roles == []
 
 
 @pytest.mark.parametrize("wishes", ["", ", ,"])
-async def test_no_wish_is_no_report(teams: ServedTeams, wishes: str) -> None:
-    teams.upstream.answer("lead", Reply(text="short"))
-    assert "orchestration" not in (await wished(teams, wishes)).json()
+async def test_no_wish_is_no_report(stage: Stage, wishes: str) -> None:
+    stage.upstream.answer("lead", Reply(text="short"))
+    assert "orchestration" not in (await wished(stage, wishes)).json()
 
 
-def mixed_results(teams: ServedTeams) -> None:
-    upstream = teams.upstream
+def mixed_results(stage: Stage) -> None:
+    upstream = stage.upstream
     upstream.answer("lead", Reply(plan=PLAN))
     upstream.answer_subtask("Verdict", Reply(text='```json\n{"best": [1, "é"]}\n```'))
     upstream.answer_subtask("tea", Status(400, "invalid_request_error"))
@@ -228,11 +220,9 @@ RESULTS = [
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_every_subtask_is_listed_with_what_became_of_it(
-    teams: ServedTeams, stream: bool
-) -> None:
-    mixed_results(teams)
-    response = await wished(teams, "results", stream=stream)
+async def test_every_subtask_is_listed_with_what_became_of_it(stage: Stage, stream: bool) -> None:
+    mixed_results(stage)
+    response = await wished(stage, "results", stream=stream)
     assert answer_of(response).startswith("the whole without tea")
     report = report_of(response)
     assert set(report) == {"run_id", "partial", "omissions", "results", "scores", "rounds"}
@@ -242,10 +232,10 @@ async def test_every_subtask_is_listed_with_what_became_of_it(
 
 @pytest.mark.parametrize("options", [None, {"include_usage": True}])
 async def test_results_and_usage_share_the_last_chunk(
-    teams: ServedTeams, options: dict[str, bool] | None
+    stage: Stage, options: dict[str, bool] | None
 ) -> None:
-    mixed_results(teams)
-    response = await wished(teams, "Usage,RESULTS", stream=True, stream_options=options)
+    mixed_results(stage)
+    response = await wished(stage, "Usage,RESULTS", stream=True, stream_options=options)
     report = report_of(response)
     assert report["results"] == RESULTS
     assert {"agents", "totals", "phases"} <= set(report)
@@ -258,9 +248,9 @@ async def test_results_and_usage_share_the_last_chunk(
     assert set(finish[:-1]) == {None}
 
 
-async def test_all_wishes_at_once_stay_apart(teams: ServedTeams) -> None:
-    mixed_results(teams)
-    frames = frames_of(await wished(teams, "progress, usage, results", stream=True))
+async def test_all_wishes_at_once_stay_apart(stage: Stage) -> None:
+    mixed_results(stage)
+    frames = frames_of(await wished(stage, "progress, usage, results", stream=True))
     told = [frame["orchestration"] for frame in frames if "orchestration" in frame]
     *events, report = told
     assert all("event" in event for event in events)
@@ -268,18 +258,18 @@ async def test_all_wishes_at_once_stay_apart(teams: ServedTeams) -> None:
     assert report["results"] == RESULTS
 
 
-async def test_a_plan_alone_has_no_results_and_an_answer_alone_none(teams: ServedTeams) -> None:
-    teams.upstream.answer("lead", Reply(plan=PLAN), Reply(text="short"))
-    report = report_of(await wished(teams, "plan, results, usage"))
+async def test_a_plan_alone_has_no_results_and_an_answer_alone_none(stage: Stage) -> None:
+    stage.upstream.answer("lead", Reply(plan=PLAN), Reply(text="short"))
+    report = report_of(await wished(stage, "plan, results, usage"))
     assert (report["plan"], report["results"]) == (PLANNED, [])
     assert [agent["role"] for agent in report["agents"]] == ["lead"]
-    report = report_of(await wished(teams, "results"))
+    report = report_of(await wished(stage, "results"))
     assert (report["results"], report["partial"]) == ([], False)
 
 
-async def test_what_is_not_begun_is_listed_as_skipped(teams: ServedTeams) -> None:
-    mixed_results(teams)
-    report = report_of(await wished(teams, "results", "careful"))
+async def test_what_is_not_begun_is_listed_as_skipped(stage: Stage) -> None:
+    mixed_results(stage)
+    report = report_of(await wished(stage, "results", "careful"))
     assert [it["outcome"] for it in report["results"]] == [
         "succeeded",
         "failed",
@@ -289,20 +279,20 @@ async def test_what_is_not_begun_is_listed_as_skipped(teams: ServedTeams) -> Non
     assert report["results"][3]["reason"] == "it needs “tea”, which is missing"
 
 
-async def test_an_error_in_the_stream_carries_the_results_too(teams: ServedTeams) -> None:
-    teams.upstream.answer("lead", Reply(plan=PLAN[:2]))
-    teams.upstream.answer("worker", Status(400, "invalid_request_error"))
-    *_, error = frames_of(await wished(teams, "results", stream=True))
+async def test_an_error_in_the_stream_carries_the_results_too(stage: Stage) -> None:
+    stage.upstream.answer("lead", Reply(plan=PLAN[:2]))
+    stage.upstream.answer("worker", Status(400, "invalid_request_error"))
+    *_, error = frames_of(await wished(stage, "results", stream=True))
     assert "error" in error
     assert {it["outcome"] for it in error["orchestration"]["results"]} == {"failed"}
     assert len(error["orchestration"]["results"]) == 3
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def client(teams: ServedTeams) -> AsyncIterator[openai.AsyncOpenAI]:
-    token = teams.http.headers["authorization"].removeprefix("Bearer ")
+async def client(stage: Stage) -> AsyncIterator[openai.AsyncOpenAI]:
+    token = stage.http.headers["authorization"].removeprefix("Bearer ")
     async with openai.AsyncOpenAI(
-        base_url=f"{teams.http.base_url}/v1", api_key=token, max_retries=0
+        base_url=f"{stage.http.base_url}/v1", api_key=token, max_retries=0
     ) as made:
         yield made
 
@@ -317,9 +307,9 @@ def strictly(model: ChatCompletion | ChatCompletionChunk) -> dict[str, Any]:
 
 @pytest.mark.parametrize("wishes", ["plan", "results", "results, usage, progress"])
 async def test_openais_client_reads_every_report(
-    teams: ServedTeams, client: openai.AsyncOpenAI, wishes: str
+    stage: Stage, client: openai.AsyncOpenAI, wishes: str
 ) -> None:
-    mixed_results(teams)
+    mixed_results(stage)
     messages: Any = body()["messages"]
     headers = {"x-orchestration": wishes}
     whole = await client.chat.completions.create(

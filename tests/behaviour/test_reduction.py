@@ -2,17 +2,14 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from dumb_upstream import DumbCall, Hang, Reply, Status
-from listening import hung_up, listening, subtask
-from stage import Stage, staged
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+from listening import hung_up, listening
+from plans import subtask
+from stage import Stage
 
 LIMIT = "reduce_above_tokens = 1000\n"
 TEAMS = {
@@ -20,25 +17,19 @@ TEAMS = {
     "hurried": f"{LIMIT}[timeouts]\nsynthesis = 1",
     "narrow": f"{LIMIT}[caps]\nmax_concurrent_workers = 1",
 }
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.served(TEAMS)]
 LONG = "~~~~ " * 360
 """600 tokens at three bytes each: two such results pass the limit, one does not."""
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    async with staged(tmp_path_factory.mktemp("reduction"), TEAMS) as stage:
-        yield stage
-
-
 @pytest.fixture
-def stage(shared: Stage) -> Stage:
-    shared.upstream.forget()
-    upstream = shared.upstream
+def stage(stage: Stage) -> Stage:
+    upstream = stage.upstream
     upstream.answer("lead", Reply(plan=[subtask(1), subtask(2)]))
     upstream.answer_subtask("Part 1", Reply(text=f"{LONG}end of one", piece=4000))
     upstream.answer_subtask("Part 2", Reply(text=f"{LONG}end of two", piece=4000))
     upstream.answer("synthesizer", Reply(text="the answer"))
-    return shared
+    return stage
 
 
 def titles(call: DumbCall) -> list[str]:

@@ -1,19 +1,15 @@
 """`max_rounds`: the lead sees the results and may add to its plan."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from chat import QUESTION
 from dumb_upstream import Answer, Hang, Reply, Status
-from listening import hung_up, listening, of_subtask, subtask
-from stage import Stage, staged
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+from listening import hung_up, listening, of_subtask
+from plans import plan_json, subtask, working
+from stage import Stage
 
 TWICE = "[caps]\nmax_rounds = 2\n"
 TEAMS = {
@@ -25,21 +21,14 @@ TEAMS = {
     "must": f'route = "always"\n{TWICE}',
     "listed": f'route = "fixed"\n{TWICE}[[subtasks]]\nid = "s1"\ntitle = "Part 1"',
 }
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.served(TEAMS)]
 ENOUGH = "The results suffice."
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    async with staged(tmp_path_factory.mktemp("review"), TEAMS) as stage:
-        yield stage
-
-
 @pytest.fixture
-def stage(shared: Stage) -> Stage:
-    shared.upstream.forget()
-    shared.upstream.answer("worker", Reply(text="done"))
-    shared.upstream.answer("synthesizer", Reply(text="the answer"))
-    return shared
+def stage(stage: Stage) -> Stage:
+    working(stage.upstream)
+    return stage
 
 
 def lead(stage: Stage, *turns: Answer) -> None:
@@ -96,7 +85,7 @@ async def test_an_added_subtask_starts_while_the_review_is_still_being_written(
 ) -> None:
     upstream, rest = stage.upstream, asyncio.Event()
     plan = [subtask(3), subtask(4)]
-    closed = len(json.dumps({"subtasks": plan[:1]})) - len("]}")
+    closed = len(plan_json(*plan[:1])) - len("]}")
     lead(stage, Reply(plan=plan, piece=1, hold_after_pieces=(closed, rest)))
     async with listening(stage.http, model="twice") as heard:
         await upstream.arrived(3, "worker")
@@ -172,7 +161,7 @@ async def test_the_only_result_is_reviewed_before_anybody_reads_it(stage: Stage)
 
 async def test_a_lead_that_must_plan_stops_with_an_empty_plan(stage: Stage) -> None:
     plans: list[list[Any]] = [[subtask(1), subtask(2)], []]
-    stage.upstream.answer("lead", *(Reply(text=json.dumps({"subtasks": plan})) for plan in plans))
+    stage.upstream.answer("lead", *(Reply(text=plan_json(*plan)) for plan in plans))
     seen = await stage.watch("must")
     assert seen.answer == "the answer"
     assert seen.report["rounds"] == [{"round": 2, "added": [], "reason": None}]

@@ -2,30 +2,25 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from dumb_upstream import DumbCall, Reply, Write
-from stage import Stage, staged, turn
+from plans import entry
+from stage import Stage
+from worker_turns import turn
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
+PROCESS_CAP = 3
 TEAMS = {
     "one": "[caps]\nmax_concurrent_workers = 1\n",
     "two": "[caps]\nmax_concurrent_workers = 2\n",
 }
-PROCESS_CAP = 3
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    cap = {"MAX_WORKERS_PER_PROCESS": str(PROCESS_CAP)}
-    async with staged(tmp_path_factory.mktemp("scheduling"), TEAMS, **cap) as running:
-        yield running
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.served(TEAMS, MAX_WORKERS_PER_PROCESS=str(PROCESS_CAP)),
+]
 
 
 @dataclass
@@ -66,7 +61,7 @@ class Watched:
 
 
 def node(id: str, *needs: str, **fields: Any) -> dict[str, Any]:
-    return {"id": id, "title": f"T {id}", "instructions": "Do.", "depends_on": needs, **fields}
+    return entry(id, depends_on=needs, **fields)
 
 
 def plan(stage: Stage, *nodes: dict[str, Any]) -> Watched:

@@ -3,26 +3,20 @@ JSON; and what becomes of those that wait for a result that never comes.
 """
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from dumb_upstream import Answer, Reply, Status
-from stage import HAIKU, SONNET, Stage, staged, turn
-from worker_teams import TEAMS, part, set_up
+from plans import part
+from stage import HAIKU, SONNET, Stage
+from worker_teams import TEAMS, set_up
+from worker_turns import turn
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.served(TEAMS)]
 
 REFUSES = "the model provider refuses the request"
 NOT_JSON = "its result is not JSON"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    async with staged(tmp_path_factory.mktemp("tries"), TEAMS) as running:
-        yield running
 
 
 def two(stage: Stage, *answers: Answer, **fields: Any) -> None:

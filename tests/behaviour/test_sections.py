@@ -1,19 +1,15 @@
 """`synthesis = "sections"`: the workers' own text is the answer, heard in plan order and live."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from chat import QUESTION
 from dumb_upstream import Hang, Reply, Status
-from listening import hung_up, listening, of_subtask, subtask
-from stage import HAIKU, SONNET, Stage, staged
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+from listening import hung_up, listening, of_subtask
+from plans import plan_json, subtask
+from stage import HAIKU, SONNET, Stage
 
 TEAM = 'synthesis = "sections"\n'
 LISTED = """
@@ -35,18 +31,7 @@ TEAMS = {
     "one-by-one": f"{LISTED}[caps]\nmax_concurrent_workers = 1",
     "hurried": f"{TEAM}[timeouts]\ncoordination = 1\ndirect_answer = 2",
 }
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    async with staged(tmp_path_factory.mktemp("sections"), TEAMS) as stage:
-        yield stage
-
-
-@pytest.fixture
-def stage(shared: Stage) -> Stage:
-    shared.upstream.forget()
-    return shared
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.served(TEAMS)]
 
 
 async def test_the_first_section_is_heard_while_it_and_the_plan_are_being_written(
@@ -54,7 +39,7 @@ async def test_the_first_section_is_heard_while_it_and_the_plan_are_being_writte
 ) -> None:
     upstream, rest_of_plan, rest_of_text = stage.upstream, asyncio.Event(), asyncio.Event()
     plan = [subtask(1), subtask(2)]
-    first_closed = len(json.dumps({"subtasks": plan[:1]})) - len("]}")
+    first_closed = len(plan_json(*plan[:1])) - len("]}")
     upstream.answer(
         "lead", Reply(plan=plan, piece=1, hold_after_pieces=(first_closed, rest_of_plan))
     )
@@ -141,9 +126,7 @@ async def test_a_section_that_breaks_off_after_it_was_heard_leaves_a_note_and_is
     assert heard.report["partial"] is True
 
 
-async def test_the_first_section_is_tried_again_while_nothing_of_it_was_heard(
-    stage: Stage,
-) -> None:
+async def test_the_first_section_is_tried_again_while_nothing_of_it_was_heard(stage: Stage) -> None:
     upstream = stage.upstream
     upstream.answer("lead", Reply(plan=[subtask(1), subtask(2)]))
     upstream.answer_subtask(
@@ -156,9 +139,7 @@ async def test_the_first_section_is_tried_again_while_nothing_of_it_was_heard(
     assert [call.body["model"] for call in of_subtask(upstream, "Part 1")] == [HAIKU, SONNET]
 
 
-async def test_a_section_that_breaks_off_while_it_is_held_back_is_tried_again(
-    stage: Stage,
-) -> None:
+async def test_a_section_that_breaks_off_while_it_is_held_back_is_tried_again(stage: Stage) -> None:
     upstream, first, second = stage.upstream, asyncio.Event(), asyncio.Event()
     begun = asyncio.Event()
     upstream.answer("lead", Reply(plan=[subtask(1), subtask(2)]))
@@ -280,7 +261,7 @@ async def test_an_only_section_heard_before_the_plans_end_has_the_time_of_a_dire
     stage: Stage,
 ) -> None:
     upstream, rest_of_plan = stage.upstream, asyncio.Event()
-    plan = json.dumps({"subtasks": [subtask(1)]})
+    plan = plan_json(subtask(1))
     before_its_end = (len(plan) - len("]}"), rest_of_plan)
     upstream.answer("lead", Reply(plan_json=plan, piece=1, hold_after_pieces=before_its_end))
     stuck = Reply(text="the answer", hold_after_pieces=(1, asyncio.Event()))

@@ -1,22 +1,18 @@
 """What the workers of a run have in common is written to the prompt cache once, and read by all."""
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from cached_runs import MESSAGES, marked, prepared
 from chat import ask
 from dumb_upstream import DumbCall, Hang, Reply, Status, Warmed, Write
-from listening import hung_up, listening, of_subtask, subtask
+from listening import hung_up, listening, of_subtask
 from orchestrator_worker.orchestration import prefix
-from stage import HAIKU, SONNET, Stage, staged
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+from plans import plan_json, subtask
+from stage import HAIKU, SONNET, Stage
 
 LISTED = 'route = "fixed"\n' + "".join(
     f'[[subtasks]]\nid = "s{n}"\ntitle = "Part {n}"\n' for n in (1, 2, 3)
@@ -29,17 +25,12 @@ TEAMS = {
     "listed": LISTED,
     "listed-one": 'route = "fixed"\n[[subtasks]]\nid = "s1"\ntitle = "Part 1"',
 }
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    async with staged(tmp_path_factory.mktemp("prefix"), TEAMS) as stage:
-        yield stage
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.served(TEAMS)]
 
 
 @pytest.fixture
-def stage(shared: Stage) -> Stage:
-    return prepared(shared)
+def stage(stage: Stage) -> Stage:
+    return prepared(stage)
 
 
 @pytest.fixture
@@ -53,7 +44,7 @@ async def test_the_cache_is_warmed_as_the_plan_opens_with_what_all_workers_begin
     stage: Stage, team: str
 ) -> None:
     upstream, rest = stage.upstream, asyncio.Event()
-    plan = json.dumps({"subtasks": [subtask(1), subtask(2), subtask(3)]})
+    plan = plan_json(subtask(1), subtask(2), subtask(3))
     held = (len('{"subtasks": [{"id"'), rest)
     as_tool = Reply(plan_json=plan, piece=1, hold_after_pieces=held)
     as_text = Reply(text=plan, piece=1, hold_after_pieces=held)

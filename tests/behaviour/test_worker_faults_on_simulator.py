@@ -1,22 +1,18 @@
 """Every way in which the simulator can break a worker, all in one run: each costs its part."""
 
 import re
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-import httpx2
 import pytest
-import pytest_asyncio
 
-from orchestrator_worker.simulator import EmbeddedSimulator
-from stage import HAIKU, SONNET, Seen, served, watch
-from worker_teams import TEAMS, part
+from plans import part
+from simulated import INSTANT, Simulated, delegating
+from stage import HAIKU, SONNET, Seen
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-AT_ONCE = {"first_token_seconds": 0, "tokens_per_second": 0}
-INSTANT = dict.fromkeys(("haiku", "sonnet", "default"), AT_ONCE)
+TEAMS = {"brisk": "[timeouts]\ncoordination = 2\n"}
+WIDE = {"MAX_SUBTASKS": "30", "MAX_CONCURRENT_WORKERS": "30"}
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.served(TEAMS, **WIDE)]
 
 FAILED = "the model provider failed"
 OVERLOADED = "the model provider is overloaded"
@@ -73,44 +69,19 @@ def faults(names: list[str]) -> list[dict[str, Any]]:
     ]
 
 
-@dataclass
-class Scene:
-    http: httpx2.AsyncClient
-    control: httpx2.AsyncClient
-
-    async def play(self, names: list[str]) -> Seen:
-        """Run a plan of the good ones and these, each with its fault."""
-        plan = [{**part(name), "id": f"s{at}"} for at, name in enumerate([*GOOD, *names])]
-        delegates = {"tool": {"name": "delegate", "input": {"subtasks": plan}}}
-        script = {
-            "latencies": INSTANT,
-            "replies": [{"when": {"role": "lead"}, "reply": delegates}],
-            "faults": faults(names),
-        }
-        response = await self.control.put("/_simulator/script", json=script)
-        assert response.status_code == 200, response.text
-        await self.control.delete("/_simulator/calls")
-        return await watch(self.http, model="hasty")
-
-    async def calls(self) -> list[dict[str, Any]]:
-        calls = (await self.control.get("/_simulator/calls")).json()["calls"]
-        return [call for call in calls if call["path"] == "/v1/messages"]
+async def play(simulated: Simulated, names: list[str]) -> Seen:
+    """Run a plan of the good ones and these, each with its fault."""
+    plan = [{**part(name), "id": f"s{at}"} for at, name in enumerate([*GOOD, *names])]
+    await simulated.order(
+        latencies=INSTANT,
+        replies=[{"when": {"role": "lead"}, "reply": delegating({"subtasks": plan})}],
+        faults=faults(names),
+    )
+    return await simulated.watch("brisk")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
-    folder = tmp_path_factory.mktemp("faults")
-    wide = {"MAX_SUBTASKS": "30", "MAX_CONCURRENT_WORKERS": "30"}
-    async with (
-        EmbeddedSimulator() as simulator,
-        served(folder, simulator.url, TEAMS, **wide) as (_, http),
-        httpx2.AsyncClient(base_url=simulator.url, trust_env=False) as control,
-    ):
-        yield Scene(http, control)
-
-
-async def test_in_one_run_every_worker_may_fail_in_a_way_of_its_own(scene: Scene) -> None:
-    seen = await scene.play(list(CASES))
+async def test_in_one_run_every_worker_may_fail_in_a_way_of_its_own(simulated: Simulated) -> None:
+    seen = await play(simulated, list(CASES))
     expected = {name: (case.outcome, case.reason) for name, case in CASES.items()}
     assert seen.outcomes == dict.fromkeys(GOOD, ("succeeded", None)) | expected
     tried = {
@@ -122,18 +93,18 @@ async def test_in_one_run_every_worker_may_fail_in_a_way_of_its_own(scene: Scene
         assert case.reason is None or re.search(f"“{name}”[^“]*{case.reason}", seen.answer)
     assert seen.report["partial"] is True
     assert seen.report["phases"]["coordination_seconds"] == pytest.approx(2, abs=0.25)
-    assert len(seen.report["agents"]) == len(await scene.calls())
+    assert len(seen.report["agents"]) == len(await simulated.calls())
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if CASES[name].outcome == "failed"])
 async def test_alone_each_way_to_fail_ends_the_run_as_soon_as_it_has_failed(
-    scene: Scene, name: str
+    simulated: Simulated, name: str
 ) -> None:
-    seen = await scene.play([name])
+    seen = await play(simulated, [name])
     assert seen.outcomes[name] == ("failed", CASES[name].reason)
     assert seen.report["phases"]["coordination_seconds"] < 1.5
     assert "(simulated)" in seen.answer
-    calls, agents = await scene.calls(), seen.report["agents"]
+    calls, agents = await simulated.calls(), seen.report["agents"]
     assert len(calls) == len(agents) == 4 + sum(CASES[name].attempts)
     told = sum((call["usage"] or {}).get("input_tokens", 0) for call in calls)
     assert sum(agent["input_tokens"] for agent in agents) == told

@@ -4,30 +4,24 @@ counts every attempt.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
-import pytest_asyncio
 
 from chat import ask
 from dumb_upstream import Answer, DumbCall, Hang, Reply, Status, Write
-from stage import HAIKU, SONNET, Seen, Stage, staged, turn
-from worker_teams import TEAMS, TEN, part, set_up
+from plans import part
+from stage import HAIKU, SONNET, Seen, Stage
+from worker_teams import TEAMS, TEN, set_up
+from worker_turns import turn
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.served(TEAMS)]
 
 BAD = "Part 7"
 IDS = [part(title)["id"] for title in TEN]
 OTHERS = [title for title in TEN if title != BAD]
 INPUT, OUTPUT = 10, 5
 """Tokens of a call that the dumb upstream has answered to its end."""
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    async with staged(tmp_path_factory.mktemp("outcomes"), TEAMS) as running:
-        yield running
 
 
 @dataclass
@@ -172,8 +166,8 @@ async def test_a_result_cut_at_its_token_limit_is_kept_and_flagged(stage: Stage)
     assert seen.outcomes == dict.fromkeys(TEN, ("succeeded", None))
     (synthesizer,) = stage.upstream.calls_of("synthesizer")
     assert (
-        f'title="{BAD}" outcome="succeeded" truncated="true">\nhalf of it\n'
-        in synthesizer.last_text
+        f'title="{BAD}" outcome="succeeded" truncated="true" content="untrusted data">\n'
+        "half of it\n" in synthesizer.last_text
     )
     assert synthesizer.last_text.count("truncated=") == 1
     assert_all_attempts_count(stage, seen, (INPUT, OUTPUT))
@@ -182,10 +176,10 @@ async def test_a_result_cut_at_its_token_limit_is_kept_and_flagged(stage: Stage)
 async def test_a_hanging_worker_ends_with_the_phase(stage: Stage) -> None:
     ten(stage, Hang())
     seen = await stage.watch("hasty")
-    assert seen.answer == f"The answer.\n\nMissing from this answer: “{BAD}” (not done after 2 s)."
-    assert seen.report["phases"]["coordination_seconds"] == pytest.approx(2, abs=0.25)
+    assert seen.answer == f"The answer.\n\nMissing from this answer: “{BAD}” (not done after 1 s)."
+    assert seen.report["phases"]["coordination_seconds"] == pytest.approx(1, abs=0.25)
     assert (seen.report["partial"], seen.report["timed_out"]) == (True, True)
-    assert seen.outcomes[BAD] == ("timed_out", "not done after 2 s")
+    assert seen.outcomes[BAD] == ("timed_out", "not done after 1 s")
     assert seen.attempts(BAD) == [(HAIKU, 1)]
     assert [a["outcome"] for a in seen.report["agents"] if a["title"] == BAD] == ["cancelled"]
     assert_all_attempts_count(stage, seen, (0, 0))
@@ -197,7 +191,7 @@ async def test_a_hanging_worker_ends_with_the_phase(stage: Stage) -> None:
 async def test_what_a_worker_had_used_when_time_was_up_counts(stage: Stage) -> None:
     ten(stage, Reply(text="x" * 70, hold_after_pieces=(4, asyncio.Event())))
     seen = await stage.watch("hasty")
-    assert seen.outcomes[BAD] == ("timed_out", "not done after 2 s")
+    assert seen.outcomes[BAD] == ("timed_out", "not done after 1 s")
     assert_all_attempts_count(stage, seen, (INPUT, 4))
 
 
@@ -233,7 +227,7 @@ async def test_when_all_ten_hang_there_is_a_timeout_and_nobody_writes_an_answer(
     assert response.status_code == 504
     assert response.json()["error"]["code"] == "timeout"
     assert response.json()["error"] == seen.error
-    assert seen.report["phases"]["coordination_seconds"] == pytest.approx(2, abs=0.25)
+    assert seen.report["phases"]["coordination_seconds"] == pytest.approx(1, abs=0.25)
     assert stage.upstream.calls_of("synthesizer") == []
 
 

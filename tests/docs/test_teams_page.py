@@ -3,15 +3,14 @@
 import re
 from pathlib import Path
 
-import httpx2
-import pytest
-
-from chat import answer_of, ask
-from conftest import StartService
+from chat import answer_of
 from orchestrator_worker.config import Settings
+from orchestrator_worker.simulator import EmbeddedSimulator, Script
 from orchestrator_worker.teams.loader import bundled_prompts, load_teams
 from orchestrator_worker.teams.team_file import TeamFile
 from running_service import settings_from
+from served_teams import AS_BUNDLED
+from simulated import INSTANT, simulated
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "teams.md").read_text("utf-8")
 TEAMS = dict(re.findall(r"```toml\n# prompts/([a-z-]+)/(?:team\.toml\n)(.*?)```", PAGE, re.DOTALL))
@@ -21,22 +20,16 @@ QUESTIONS = {
 }
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    for name, text in TEAMS.items():
-        (tmp_path / "prompts" / name).mkdir(parents=True)
-        (tmp_path / "prompts" / name / "team.toml").write_text(text)
-    return tmp_path / "prompts"
-
-
-async def test_the_teams_of_the_page_answer(start_service: StartService, folder: Path) -> None:
-    service = await start_service(PROMPTS_DIR=str(folder))
+async def test_the_teams_of_the_page_answer(tmp_path: Path) -> None:
     assert set(TEAMS) == set(QUESTIONS)
-    async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
+    script = Script.from_json({"latencies": INSTANT})
+    async with (
+        EmbeddedSimulator(script) as simulator,
+        simulated(tmp_path, simulator.url, {**AS_BUNDLED, **TEAMS}) as running,
+    ):
         for name, question in QUESTIONS.items():
-            response = await ask(
-                client,
-                model=name,
+            response = await running.ask(
+                name,
                 messages=[{"role": "user", "content": question}],
                 headers={"x-orchestration": "usage, results"},
             )

@@ -13,25 +13,7 @@ from orchestrator_worker.clock import stopwatch
 from orchestrator_worker.orchestration.expansion import MAX_INSTRUCTIONS_CHARS, MAX_TITLE_CHARS
 from orchestrator_worker.orchestration.gate import Gate, GateRules
 from orchestrator_worker.orchestration.plan import Subtask, Unreadable
-
-RULES = GateRules(
-    max_subtasks=20,
-    max_workers=30,
-    types=frozenset({"research", "Legal"}),
-    tiers=frozenset({"haiku", "sonnet"}),
-    tools=frozenset({"search", "fetch"}),
-    attachments=frozenset({"1", "Contract.pdf"}),
-)
-
-
-def admit(*raws: Any, rules: GateRules = RULES) -> tuple[list[tuple[Subtask, ...]], list[str]]:
-    gate = Gate(rules)
-    admitted = [gate.admit(raw) for raw in raws]
-    return admitted, [repair.reason for repair in gate.take_repairs()]
-
-
-def raw(**fields: Any) -> dict[str, Any]:
-    return {"id": "a", "title": "T", "instructions": "Do it.", **fields}
+from tests.orchestration.gated import RULES, admit, raw
 
 
 def subtask(**fields: Any) -> Subtask:

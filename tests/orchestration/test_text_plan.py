@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from orchestrator_worker.clock import stopwatch
 from orchestrator_worker.orchestration.plan import Unreadable
-from orchestrator_worker.orchestration.text_plan import OPENING_CHARS, TextPlan
+from orchestrator_worker.orchestration.text_plan import MAX_HELD_CHARS, OPENING_CHARS, TextPlan
 
 ENTRIES: list[dict[str, Any]] = [
     {"id": "s1", "title": 'A "quoted" \\ title', "instructions": "[{ } ] é 🙂\nnext ``` line"},
@@ -288,10 +288,25 @@ BESIDE_ANSWERS = {
     "a fenced array": ('Like\n```json\n[{"title": "x"}]\n```\n', 0),
     "an array at once": ('\n```json\n[{"title": "x"}]\n```\n', 1),
     "tasks at once": ('{"tasks": [{"title": "x"}]}', 1),
-    "subtasks after words": ('So: {"subtasks": [{"title": "x"}]}', 1),
+    "subtasks after words": (f"So: {ESCAPED}", 2),
+    "subtasks that are described": ('So: {"subtasks": [{"title": "x", "description": "y"}]}', 1),
+    "subtasks that tell nobody what to do": ('Like {"subtasks": [{"title": "x"}]} here.', 0),
+    "another program's subtasks": (
+        'It may answer:\n```json\n{"subtasks": [{"id": 1, "title": "Buy milk"}]}\n```\nSo easy.', 0
+    ),
+    "subtasks in words": ('Like {"subtasks": ["a, b", ["c"]]} here.', 0),
+    "no subtasks": ('Like {"subtasks": []} here.', 0),
+    "subtasks that are no JSON": ('Like {"subtasks": [{"title": ...}]} here.', 0),
+    "subtasks that break off": (f"So: {ESCAPED[:60]}", 0),
+    "subtasks in subtasks": (f'Like {{"subtasks": [{ESCAPED}]}} here.', 0),
+    "examples before the plan": (
+        f'Not {{"subtasks": [{{"id": 1}}, {{"id": 2}}]}} nor {{"subtasks": [1]}}: {INDENTED}'
+        f' but {ESCAPED}',
+        2,
+    ),
     "elements after words": ("So: <tasks><task>x</task></tasks>", 1),
-    "subtasks after an example": ('Not [{"id": 1}], but {"subtasks": [{"id": "s1"}]}', 1),
-}
+    "subtasks after an example": (f'Not [{{"id": 1}}], but {ESCAPED}', 2),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BESIDE_ANSWERS)
@@ -308,3 +323,51 @@ def test_beside_an_answer_only_what_cannot_be_its_own_json_is_a_plan(name: str) 
     (prose,) = seen
     assert text.startswith(prose)
     assert bool(count) or prose == text
+
+
+def beside_answer(pieces: Iterable[str]) -> tuple[str, list[object], bool]:
+    plan = TextPlan(beside_answers=True)
+    read = [plan.feed(piece) for piece in pieces]
+    entries = [entry for _, found in read for entry in found]
+    return "".join(prose for prose, _ in read) + plan.end(), entries, plan.begun
+
+
+@given(
+    st.lists(st.sampled_from([*MARKS, '"title": "x", "instructions": "y"']), max_size=30),
+    st.data(),
+)
+def test_beside_an_answer_any_pieces_give_the_same(marks: list[str], data: st.DataObject) -> None:
+    text = "So: " + "".join(marks)
+    cuts = data.draw(st.lists(st.integers(0, len(text)), max_size=10))
+    whole = beside_answer([text])
+    assert beside_answer(pieces_of(text, cuts)) == beside_answer(text) == whole
+    assert whole[2] or whole[0] == text
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000, 100_000])
+def test_an_entry_that_does_not_end_is_held_only_so_long(size: int) -> None:
+    open_ended = '{"subtasks": [{"title": "'
+    text = f"Like {open_ended}{'x' * MAX_HELD_CHARS} and more. {ESCAPED}"
+    plan, passed, at = TextPlan(beside_answers=True), "", 0
+    for at in range(0, len(text), size):
+        prose, entries = plan.feed(text[at : at + size])
+        passed += prose
+        held = min(at + size, len(text)) - len(passed)
+        assert entries or plan.begun or held <= MAX_HELD_CHARS + OPENING_CHARS
+    assert passed == text.removesuffix(ESCAPED)
+    assert plan.closed
+
+
+@pytest.mark.parametrize(
+    "unit", ['{"subtasks": [', '{"subtasks": [1]} ', '[{"id": ', '{"tasks": [', "[,]", "}"]
+)
+def test_reading_beside_an_answer_takes_linear_time(unit: str) -> None:
+    def seconds(chars: int, size: int) -> float:
+        text = "So: " + unit * (chars // len(unit))
+        began = stopwatch()
+        beside_answer(text[at : at + size] for at in range(0, len(text), size))
+        return stopwatch() - began
+
+    for size in (50, 1_000_000):
+        small = min(seconds(50_000, size) for _ in range(3))
+        assert any(seconds(500_000, size) < 40 * small + 0.05 for _ in range(3))

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
 from chat import answer_of, ask
@@ -294,15 +293,14 @@ async def test_a_teams_route_decides(
 ) -> None:
     write(tmp_path / "teams" / "mine", team_toml=f"route = '{route}'")
     service = await start_service(
-        ANTHROPIC_API_KEY="k",
-        ANTHROPIC_BASE_URL=upstream.url,
+        upstream,
         PROMPTS_DIR=str(tmp_path / "teams"),
     )
     plan = '{"subtasks": [{"id": "a", "instructions": "x"}, {"id": "b", "instructions": "y"}]}'
     upstream.answer("lead", Reply(text=plan if route == "always" else "direct"))
     upstream.answer("worker", Reply(text="done"))
     upstream.answer("synthesizer", Reply(text="whole"))
-    async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
+    async with service.client() as client:
         response = await ask(client, model="mine")
     sent: dict[str, Any] = upstream.calls[0].body
     assert "tools" not in sent
@@ -327,11 +325,9 @@ async def test_a_changed_team_is_served_without_a_restart_and_a_broken_one_chang
     monkeypatch.setattr(catalog, "LOOK_SECONDS", 0.0)
     folder = tmp_path / "teams"
     write(folder / "mine", team_toml="description = 'first'")
-    service = await start_service(
-        ANTHROPIC_API_KEY="k", ANTHROPIC_BASE_URL=upstream.url, PROMPTS_DIR=str(folder)
-    )
+    service = await start_service(upstream, PROMPTS_DIR=str(folder))
 
-    async with httpx2.AsyncClient(base_url=service.url, headers=service.headers) as client:
+    async with service.client() as client:
 
         async def served() -> dict[str, str]:
             models = (await client.get("/v1/models")).json()["data"]

@@ -58,7 +58,27 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "a type's output": ("[types.a]\noutput = 'xml'", "types.a.output: "),
     "a type's schema": (
         "[types.a]\nschema = {type = 'dictionary'}",
-        "types.a.schema: is not a JSON Schema: 'dictionary' is not valid",
+        'types.a.schema: is not a JSON Schema: "dictionary" is not valid',
+    ),
+    "a schema elsewhere": (
+        "[types.a]\nschema = {items = {'$ref' = 'http://127.0.0.1:9/schema.json'}}",
+        "types.a.schema: is not a JSON Schema: Resource 'http://127.0.0.1:9/schema.json' is not",
+    ),
+    "a schema in a file": (
+        "[types.a]\nschema = {items = {'$ref' = 'file:///etc/hostname'}}",
+        "types.a.schema: is not a JSON Schema: Resource 'file:///etc/hostname' is not",
+    ),
+    "a schema's reference to nothing": (
+        "[types.a]\nschema = {'$ref' = '#/$defs/x'}",
+        "types.a.schema: is not a JSON Schema: Pointer '/$defs/x' does not exist",
+    ),
+    "a schema's pattern that may take for ever": (
+        "[types.a]\nschema = {pattern = '(?=a)'}",
+        'types.a.schema: is not a JSON Schema: "(?=a)" is not a',
+    ),
+    "a schema's number that JSON has not": (
+        "[types.a]\nschema = {maximum = 99999999999999999999}",
+        "types.a.schema: is not JSON: ",
     ),
     "a schema that is no object": ("[types.a]\nschema = 'object'", "types.a.schema: "),
     "a schema of text": (

@@ -10,7 +10,13 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from orchestrator_worker.errors import OrchestratorError, UpstreamError, UpstreamFault
+from orchestrator_worker.errors import (
+    AllWorkersFailed,
+    OrchestratorError,
+    PhaseTimeout,
+    UpstreamError,
+    UpstreamFault,
+)
 
 MAX_RETRY_AFTER_SECONDS = 120
 """openai-python gives up at once on anything longer."""
@@ -60,6 +66,8 @@ def _headers(error: Exception, status: int) -> dict[str, str]:
         headers["www-authenticate"] = 'Bearer error="invalid_token"'
     if status == 413:
         headers["connection"] = "close"  # the rest of the body is not read
+    if isinstance(error, AllWorkersFailed | PhaseTimeout):
+        headers["x-should-retry"] = "false"  # a client's own retries would pay for it all again
     if isinstance(error, UpstreamError):
         after = error.retry_after_seconds
         if after is None and error.fault is UpstreamFault.OVERLOADED:

@@ -4,10 +4,6 @@ Good enough for decisions (is a prefix worth caching, does a text need reducing,
 cost); what a call did use is what the API reports, in `usage.py`.
 """
 
-import orjson
-
-from orchestrator_worker.claude.client import Call
-
 BYTES_PER_TOKEN = 3
 """Of UTF-8. Anthropic's old rule of thumb is 4 characters of English to the token, and the
 tokenizer of Claude 4.7 and later makes about 30 % more tokens of the same text: 3.1 characters. A
@@ -21,14 +17,3 @@ def estimate_tokens(text: str) -> int:
     # What cannot be encoded (half of a surrogate pair) still has a size.
     size = len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
     return -(-size // BYTES_PER_TOKEN)
-
-
-def estimate_call_tokens(call: Call) -> int:
-    """Return about how many input tokens `call` is: system, tools and messages.
-
-    Without what the API adds for tools and formats (some hundred tokens), so rather too low.
-    """
-    texts = [*call.system, *(text for message in call.messages for text in message.content)]
-    for tool in call.tools:
-        texts += (tool.name, tool.description, orjson.dumps(tool.input_schema).decode())
-    return sum(map(estimate_tokens, texts))

@@ -12,12 +12,19 @@ from orchestrator_worker.errors import AllWorkersFailed, PhaseTimeout, UpstreamE
 from orchestrator_worker.orchestration.coordination import Coordination
 from orchestrator_worker.orchestration.estimate import estimate
 from orchestrator_worker.orchestration.lead import LeadTurn
-from orchestrator_worker.orchestration.results import Succeeded, as_answer, as_list, plan_in_words
+from orchestrator_worker.orchestration.results import (
+    Failed,
+    Succeeded,
+    as_answer,
+    as_list,
+    plan_in_words,
+)
 from orchestrator_worker.orchestration.run import Run
 from orchestrator_worker.orchestration.synthesizer import SynthesizerAgent
 
 CUT = "max_tokens"
 """The stop reason of an answer that a deadline ended: to the caller it was cut at a length."""
+REFUSED = "refusal"
 
 
 class Answer:
@@ -48,6 +55,8 @@ class Answer:
             return await (self._list() if run.request.team.synthesis == "list" else self._write())
         if run.timed_out:
             raise coordination.timeout()
+        if voice.is_alone and isinstance(run.results[0], Failed) and run.results[0].refused:
+            return REFUSED  # as if the lead itself had declined
         raise AllWorkersFailed([result.reason or "" for result in run.results])
 
     async def _show_plan(self) -> str:
@@ -70,7 +79,7 @@ class Answer:
         """Answer with the results as they are; what is missing is an entry like the others."""
         self._run.answered_by = "worker"
         await self._writer.say(as_list(self._run.results, self._run.omissions))
-        return CUT if self._run.timed_out else "end_turn"
+        return "end_turn"  # a list is whole, whatever its entries say
 
     async def _write(self) -> str:
         """Turn the results into the answer."""
@@ -86,22 +95,31 @@ class Answer:
         try:
             async with asyncio.timeout_at(self._deadline):
                 stop_reason = await writer.write(run.results)
+            if stop_reason == REFUSED:
+                return REFUSED
             if not writer.wrote:
                 raise UpstreamError(UpstreamFault.MALFORMED)  # an empty answer is none
         except TimeoutError:
-            if not writer.wrote:
-                raise PhaseTimeout("synthesis", self._seconds) from None
             run.timed_out = True
+            if run.first_delta_seconds is None:
+                raise PhaseTimeout("synthesis", self._seconds) from None
+            if not writer.wrote:  # the lead's words stand there already
+                await self._say_results()
             stop_reason = CUT
         except UpstreamError:
             if writer.wrote:
                 raise
-            run.unwritten = True
-            run.answered_by = "worker"
-            await writer.say(as_answer(run.results, run.request.team.synthesizer.heading))
+            await self._say_results()
             stop_reason = "end_turn"
         await writer.name_gaps(run.results)
         return stop_reason
+
+    async def _say_results(self) -> None:
+        """Let the results stand for the answer that nobody could write."""
+        run = self._run
+        run.unwritten = True
+        run.answered_by = "worker"
+        await self._writer.say(as_answer(run.results, run.request.team.synthesizer.heading))
 
 
 def _reason_of_text(turn: LeadTurn) -> str:

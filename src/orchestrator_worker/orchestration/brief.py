@@ -28,8 +28,10 @@ def worker_turn(team: Team, subtask: Subtask, needed: tuple[Result, ...]) -> str
         turn = f"{results}\n\n{turn}"
     if subtask.output == "text":
         return turn
-    schema = "" if kind is None or kind.schema is None else _in_words(kind.schema)
-    return f"{turn}\n\n{team.worker.json_output.fill({'schema': schema}).strip()}"
+    parts = [turn, team.worker.json_output.text]
+    if kind is not None and kind.schema is not None:
+        parts.append(team.worker.json_schema.fill({"schema": _in_words(kind.schema)}))
+    return "\n\n".join(parts)
 
 
 def redo_turn(
@@ -48,7 +50,7 @@ def _instructions(team: Team, subtask: Subtask, kind: SubtaskType | None) -> str
     if kind is None or kind.prompt is None:
         return subtask.instructions
     prompt = kind.prompt.fill({**_names(subtask), "instructions": subtask.instructions})
-    if team.level == "fixed" or kind.prompt.placeholders:
+    if team.level == "fixed" or "instructions" in kind.prompt.placeholders:
         return prompt
     return f"{prompt}\n\n{subtask.instructions}"
 

@@ -15,7 +15,6 @@ from orchestrator_worker.orchestration.lead import LeadAgent, LeadTurn
 from orchestrator_worker.orchestration.places import ProcessPlaces
 from orchestrator_worker.orchestration.planning import Planning
 from orchestrator_worker.orchestration.prefix import RecentPrompts, SharedPrefix
-from orchestrator_worker.orchestration.results import Skipped, TimedOut
 from orchestrator_worker.orchestration.review import Review
 from orchestrator_worker.orchestration.run import Run
 from orchestrator_worker.orchestration.scheduler import Scheduler
@@ -60,7 +59,7 @@ class Coordination:
             prefix = SharedPrefix(self._claude, run, tasks)
             workers = Workers(self._claude, run, self._clock, prefix, self.voice)
             concurrent = run.request.team.caps.max_concurrent_workers
-            scheduler = Scheduler(tasks, workers.work, concurrent, self._places)
+            scheduler = Scheduler(tasks, workers.work, workers.finished, concurrent, self._places)
             planning = Planning(run, scheduler, workers, self.voice, prefix)
             lead = LeadAgent(self._claude, run, self._clock, planning, self._recent)
             try:
@@ -69,16 +68,15 @@ class Coordination:
             except TimeoutError:
                 run.timed_out = True
                 await lead.say_held(self.turn)
-                if self.turn.delegated and workers.planned is None:
+                if planning.reading:
                     run.omissions.append("the rest of the plan, which was not finished in time")
-                    if run.request.plan_only and planning.begun:
-                        planning.settle()  # what there is of it is the answer
+                planning.settle()
                 await scheduler.stop()
             prefix.close()
         run.coordination_seconds = stopwatch() - began
         run.results = scheduler.results(workers.unfinished)
         for result in run.results:
-            if isinstance(result, TimedOut | Skipped) and not workers.reported(result):
+            if not workers.reported(result):
                 await workers.finished(result)
         self._raise_if_lost()
 
@@ -105,12 +103,12 @@ class Coordination:
         run, turn = self._run, self.turn
         if run.results or run.plan:
             return  # a plan that was cut off still has its closed subtasks
+        if run.timed_out and not turn.answering:
+            raise self.timeout()
         if turn.failure is not None:
             raise turn.failure
         if turn.stop_reason not in {None, "refusal"} and not turn.answering:
             raise UpstreamError(UpstreamFault.MALFORMED)  # an empty answer is none
-        if run.timed_out and not turn.answering:
-            raise self.timeout()
 
     def timeout(self) -> PhaseTimeout:
         """Return the error for a phase that has passed its deadline with nothing to show."""

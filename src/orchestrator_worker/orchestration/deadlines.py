@@ -24,6 +24,7 @@ class CoordinationClock:
         self._direct_deadline = started + deadlines.direct_answer_seconds
         self._answering_since: float | None = None
         self._timeout = asyncio.timeout_at(self.deadline)
+        self._ended = False
 
     async def __aenter__(self) -> "CoordinationClock":
         await self._timeout.__aenter__()
@@ -35,12 +36,14 @@ class CoordinationClock:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
+        self._ended = True
         return await self._timeout.__aexit__(exc_type, exc, traceback)
 
     def answer_began(self) -> None:
-        """The lead's first text has come."""
-        self._answering_since = loop_time()
-        self._timeout.reschedule(self._direct_deadline)
+        """The answer's first text has come. Only the first time counts, and not after the end."""
+        if self._answering_since is None and not self._ended:
+            self._answering_since = loop_time()
+            self._timeout.reschedule(self._direct_deadline)
 
     def delegation_began(self) -> None:
         """The lead has opened its plan, perhaps after some text."""

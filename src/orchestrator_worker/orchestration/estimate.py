@@ -1,7 +1,8 @@
 """What a plan will cost, before it has cost anything.
 
-An estimate in two figures: what to expect, and what it cannot pass without retries. Tokens are
-estimated from the texts, prices are today's, the prompt cache is left out.
+An estimate in two figures: what to expect, and what it comes to when every worker and the
+synthesizer write as much as they may. Tokens are estimated from the texts, prices are today's; the
+prompt cache, second tries, reviews, scores and reductions are left out.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from orchestrator_worker.orchestration.plan import Subtask
 from orchestrator_worker.teams.team import Team
 
 RESULT_TOKENS = 600
-"""What a worker is expected to write: a page. The ceiling is its `max_tokens`."""
+"""What a worker is expected to write: a page."""
 ANSWER_TOKENS = 1200
 
 
@@ -32,7 +33,7 @@ class PlanEstimate:
     """Expected."""
     expected_usd: Decimal | None
     """None: a model's price is unknown."""
-    ceiling_usd: Decimal | None
+    full_length_usd: Decimal | None
     """If every call wrote as much as it may."""
 
 
@@ -40,10 +41,12 @@ def estimate(team: Team, conversation: Conversation, subtasks: Sequence[Subtask]
     """Return what running `subtasks` and writing the answer will cost."""
     shared = conversation.estimated_tokens
     expected = _calls(team, shared, subtasks, RESULT_TOKENS, ANSWER_TOKENS)
-    ceiling = _calls(team, shared, subtasks, team.worker.max_tokens, team.synthesizer.max_tokens)
+    full_length = _calls(
+        team, shared, subtasks, team.worker.max_tokens, team.synthesizer.max_tokens
+    )
     total = sum((usage for _, usage in expected), Usage())
     return PlanEstimate(
-        len(subtasks), total.input_tokens, total.output_tokens, _usd(expected), _usd(ceiling)
+        len(subtasks), total.input_tokens, total.output_tokens, _usd(expected), _usd(full_length)
     )
 
 

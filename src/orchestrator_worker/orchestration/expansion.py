@@ -48,6 +48,8 @@ class Entry:
         self.instructions = instructions or title
         self.items = self._usable_items()
         """The distinct items of its `for_each`; none: it is one subtask."""
+        self.lacks_items = self._has_place_without_item()
+        """True when it speaks of an item and its `for_each` has none."""
         self.asks_for = max(1, len(self.items)) if self.title else 0
         """Subtasks; 0 when there is nothing in it that a worker could do."""
         if title and len(" ".join(title.split())) > MAX_TITLE_CHARS:
@@ -110,6 +112,11 @@ class Entry:
         elif isinstance(value, int | float):
             self.note(name, f"{name}: the number {shown(value)} taken as text")
         return text or ""
+
+    def _has_place_without_item(self) -> bool:
+        if self.items or self._fields.get("for_each") is None:
+            return False
+        return any(map(_PLACEHOLDER.search, (self.title, self.instructions)))
 
     def _usable_items(self) -> list[str]:
         found: dict[str, None] = {}

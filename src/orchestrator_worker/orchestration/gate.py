@@ -15,10 +15,12 @@ from typing import Any, Literal, cast
 from orchestrator_worker.orchestration.expansion import (
     FEW,
     MAX_INSTRUCTIONS_CHARS,
+    MAX_TITLE_CHARS,
     Entry,
     Expansion,
     Names,
     as_text,
+    shortened,
     shown,
 )
 from orchestrator_worker.orchestration.plan import Subtask, Unreadable
@@ -70,6 +72,9 @@ class Gate:
         """
         self._lead_ids: dict[str, tuple[str, ...]] = {}
         """What the lead calls an entry -> the subtasks it stands for."""
+        self._repeats = False
+        self._planned: set[tuple[str, str]] = set()
+        """Id and title of all that is admitted: the lead's words for it, and ours."""
         self._repairs: list[Repair] = []
 
     @property
@@ -78,6 +83,17 @@ class Gate:
         reading on is pointless.
         """
         return self._over > self._rules.max_subtasks
+
+    @property
+    def full(self) -> bool:
+        """True when no further entry can be admitted."""
+        return self._cap_reached() is not None
+
+    def asked_again(self) -> None:
+        """The lead is about to be asked for more: what it then repeats of what has been admitted,
+        under the same id and title, is not planned twice.
+        """
+        self._repeats = True
 
     def admit(self, raw: object) -> tuple[Subtask, ...]:
         """Return the subtasks to run: one, several for a `for_each`, none when the entry is
@@ -93,6 +109,10 @@ class Gate:
                 return self._drop("not an object")
         if not entry.asks_for:
             return self._drop("neither instructions nor a title")
+        if self._repeats and (entry.id, shortened(entry.title, MAX_TITLE_CHARS)) in self._planned:
+            return self._drop("already planned")
+        if entry.lacks_items:
+            return self._drop("for_each without an item", asked_for=1)
         if (cap := self._cap_reached()) is not None:
             return self._drop_over(cap, entry)
         return self._admit(entry)
@@ -146,6 +166,8 @@ class Gate:
         if words.cut:
             entry.note("instructions", f"instructions cut at {MAX_INSTRUCTIONS_CHARS} characters")
         self._enter(entry, entry_id, tuple(subtask.id for subtask in subtasks))
+        self._planned |= {(entry.id, whole.title), (entry_id, whole.title)}
+        self._planned |= {(subtask.id, subtask.title) for subtask in subtasks}
         return subtasks
 
     def _each(self, whole: Subtask, words: Expansion, entry: Entry) -> tuple[Subtask, ...]:

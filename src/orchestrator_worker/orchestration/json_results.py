@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+
+from orchestrator_worker.teams.result_schema import compiled
 
 _FENCE = re.compile(r"\A\s*(?:```|~~~)\w*\n(.*?)\n?(?:```|~~~)\s*\Z", re.DOTALL)
-MAX_PLACE_CHARS = 200
+MAX_CHARS_FOR_PLACE = 20_000
+"""In a longer result nobody looks for the place of a mistake: that would keep the event loop."""
 
 
 class NotTheJson(Exception):
@@ -22,22 +23,39 @@ def read_json(text: str, schema: Mapping[str, Any] | None) -> Any:
     """Return the JSON value that `text` is, which a Markdown fence may surround.
 
     Raises:
-        NotTheJson: it is none, or breaks `schema`.
+        NotTheJson: it is none, is nested too deeply to be written again, or breaks `schema`.
     """
+    return _read(text, schema)[0]
+
+
+def compact_json(text: str, schema: Mapping[str, Any] | None) -> str:
+    """Return the same without the fence and without space.
+
+    Raises:
+        NotTheJson: see `read_json`.
+    """
+    return _read(text, schema)[1].decode()
+
+
+def _read(text: str, schema: Mapping[str, Any] | None) -> tuple[Any, bytes]:
     fenced = _FENCE.match(text)
     try:
         value = orjson.loads(fenced[1] if fenced else text)
     except orjson.JSONDecodeError as error:
         raise NotTheJson("its result is not JSON") from error
-    if schema is not None:
-        _check(value, schema)
-    return value
-
-
-def _check(value: Any, schema: Mapping[str, Any]) -> None:
-    validator: Any = Draft202012Validator(schema)  # its stubs leave types out
     try:
-        validator.validate(value)
-    except ValidationError as error:
-        place = error.json_path[:MAX_PLACE_CHARS]
-        raise NotTheJson(f"its result breaks the schema at {place}") from error
+        compact = orjson.dumps(value)
+    except orjson.JSONEncodeError as error:  # it reads about 1000 levels and writes 254
+        raise NotTheJson("its result is nested too deeply") from error
+    if schema is not None:
+        _check(value, len(compact), schema)
+    return value, compact
+
+
+def _check(value: Any, size: int, schema: Mapping[str, Any]) -> None:
+    wanted = compiled(schema)
+    if wanted.fulfilled_by(value):
+        return
+    if size > MAX_CHARS_FOR_PLACE:
+        raise NotTheJson("its result breaks the schema")
+    raise NotTheJson(f"its result breaks the schema at {wanted.broken_at(value)}")

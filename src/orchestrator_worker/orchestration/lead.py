@@ -27,16 +27,19 @@ from orchestrator_worker.orchestration.events import AnswerDelta, LeadStarted, R
 from orchestrator_worker.orchestration.plan import PLAN_SCHEMA
 from orchestrator_worker.orchestration.planning import Planning
 from orchestrator_worker.orchestration.prefix import RecentPrompts
-from orchestrator_worker.orchestration.results import Result, as_data, found_and_missing
+from orchestrator_worker.orchestration.reduction import Reduction
+from orchestrator_worker.orchestration.results import (
+    Result,
+    as_data,
+    found_and_missing,
+    gaps_as_data,
+)
 from orchestrator_worker.orchestration.run import Run
 from orchestrator_worker.teams.prompts import Template
+from orchestrator_worker.teams.scaling import MIN_TOKENS_TO_THINK
 from orchestrator_worker.teams.team import PlanForm, Route
 
 DELEGATE = "delegate"
-MIN_TOKENS_TO_DELEGATE = 1024
-"""A caller's cap below this leaves no room for a plan: the lead answers alone, within exactly that
-cap.
-"""
 FINISHED = frozenset({"tool_use", "end_turn", "stop_sequence"})
 """Stop reasons after which the lead has said all that it wanted to."""
 REASON_CHARS = 500
@@ -85,7 +88,7 @@ class LeadAgent:
         self._planning = planning
         self._recent = recent
         cap = run.request.max_tokens
-        self._brief = cap is not None and cap < MIN_TOKENS_TO_DELEGATE
+        self._brief = cap is not None and cap < MIN_TOKENS_TO_THINK
         team = run.request.team
         # A plan that the team has listed costs the lead nothing.
         alone = self._brief and team.route != "fixed"
@@ -108,9 +111,12 @@ class LeadAgent:
     async def review(self, results: tuple[Result, ...]) -> LeadTurn:
         """Show the lead the results; what it adds to the plan starts at once."""
         found, missing = found_and_missing(results)
-        gaps = "\n\n".join([as_data(missing), *self._run.omissions]).strip()
-        review = self._run.request.team.lead.review
-        return await self._ask_again(review, "review", results=as_data(found), gaps=gaps)
+        found = await Reduction(self._claude, self._run, self._clock.deadline).fit(found)
+        lead = self._run.request.team.lead
+        gaps = gaps_as_data(missing, self._run.omissions, lead.missing)
+        turn = await self._ask_again(lead.review, "review", results=as_data(found), gaps=gaps)
+        await self._planning.take_stock(cut=turn.delegated and not self._finished)
+        return turn
 
     async def _still_cut(self) -> bool:
         """Ask once for what the plan lacks; returns whether it lacks something even then."""
@@ -197,7 +203,7 @@ class LeadAgent:
         if not turn.aloud:
             turn.remark = (turn.remark + text)[:REASON_CHARS]
         elif self._holds or not (turn.answering or (turn.held + text).strip()):
-            if not turn.held:
+            if text.strip():
                 self._clock.answer_began()
             turn.held += text
         else:
@@ -214,7 +220,7 @@ class LeadAgent:
     async def _delegate(self, turn: LeadTurn) -> None:
         if turn.delegated:
             return
-        turn.delegated = True
+        turn.delegated = self._planning.reading = True
         if not turn.aloud:
             return
         self._clock.delegation_began()
@@ -227,11 +233,12 @@ class LeadAgent:
         request = self._run.request
         lead, conversation = request.team.lead, request.conversation
         may_answer = more is None and self.route != "always"
+        cap = request.max_tokens if may_answer else None
         prompt = self._prompt()
         return Call(
             model=lead.model,
-            max_tokens=(request.max_tokens if may_answer else None) or lead.max_tokens,
-            effort="low" if self._brief else lead.effort,  # thinking would eat the caller's cap
+            max_tokens=min(cap or lead.max_tokens, lead.max_tokens),
+            effort=lead.effort,
             system=conversation.system_after(prompt),
             messages=conversation.messages if more is None else conversation.with_turn(more),
             tools=(self._delegate_tool(),) if self._form == "tool" else (),

@@ -61,6 +61,10 @@ class Planning:
         self.subtasks: list[Subtask] = []
         self.reasons: list[str] = []
         """Why entries were changed or dropped, the first few."""
+        self.reading = False
+        """True from the opening of a list until somebody has taken stock of it."""
+        self._closed = False
+        self._dropped_told = 0
 
     def _tiers(self) -> frozenset[str]:
         offered = self._team.tiers
@@ -86,15 +90,21 @@ class Planning:
         """True when so much is planned over the cap that nobody needs to read on."""
         return self._gate.overrun
 
+    @property
+    def full(self) -> bool:
+        """True when nothing more can be planned."""
+        return self._gate.full
+
     def read_anew(self) -> None:
         """Expect another list, whatever became of the last one."""
         self._reader = PlanReader()
         self._text = self._new_text_plan()
+        self._gate.asked_again()
         if not self.begun:
             self._gate.dropped = 0  # what a plan of no use asked for is planned once more
 
     async def opened(self) -> None:
-        """The lead has begun to plan."""
+        """The lead has begun its first plan."""
         if not self._run.request.plan_only:
             self._prefix.plan_opened()
 
@@ -125,7 +135,9 @@ class Planning:
     async def take_fixed(self) -> None:
         """Plan what the team has listed itself."""
         listed = self._team.subtasks
-        self._prefix.plan_known(sum(len(entry.get("for_each", [""])) for entry in listed))
+        workers = sum(len(entry.get("for_each", [""])) for entry in listed)
+        self._prefix.plan_known(workers)
+        self._workers.expect(workers)
         await self._run.emit(RouteDecided("delegated"))
         for entry in listed:
             await self.take(entry)
@@ -137,23 +149,36 @@ class Planning:
 
         `cut`: the lead could not finish it.
         """
-        if cut:
-            await self._repaired(Repair(None, "the plan broke off; what was read of it stands"))
-            self._omit("the rest of the plan, which broke off")
-        if self.overrun:
-            self._omit(f"what was planned beyond the first {self._team.caps.max_subtasks} parts")
-        elif self._gate.dropped:
-            self._omit(_dropped_in_words(self._gate.dropped))
-        if not self.begun:
+        if self.begun:
+            await self.take_stock(cut=cut)
+        else:
             await self._repaired(Repair(None, "no usable subtask; the request itself is one"))
             self._prefix.plan_known(1)
-            await self._start(self._whole_request())
+            await self.take(self._whole_request())
+        self._closed, self.reading = True, False
         self.settle()
         await self._run.emit(PlanClosed(self._run.plan))
         if self._one_will_do:
             await self._voice.alone(self.subtasks[0])
         else:
             self._voice.silence()
+
+    async def take_stock(self, *, cut: bool) -> None:
+        """Note what of the list just read will be missing.
+
+        `cut`: it did not come to its end.
+        """
+        self.reading = False
+        if cut:
+            await self._repaired(Repair(None, "the plan broke off; what was read of it stands"))
+            self._run.omissions.append("the rest of the plan, which broke off")
+        dropped = self._gate.dropped - self._dropped_told
+        self._dropped_told = self._gate.dropped
+        if dropped and self.overrun:
+            most = self._team.caps.max_subtasks
+            self._run.omissions.append(f"what was planned beyond the first {most} parts")
+        elif dropped:
+            self._run.omissions.append(_dropped_in_words(dropped))
 
     def settle(self) -> None:
         """Take what is planned by now for the whole plan."""
@@ -163,18 +188,13 @@ class Planning:
     @property
     def _one_will_do(self) -> bool:
         """Whether a single worker's stream can be the answer: nobody wants to judge it first."""
-        judged = self._team.evaluator is not None or self._team.caps.max_rounds > 1
-        written = self._team.synthesis != "list"
         alone = len(self.subtasks) == 1 and not self._run.request.plan_only
-        return alone and written and not judged
+        return alone and self._team.one_worker_answers
 
-    def _omit(self, what: str) -> None:
-        if self.begun:  # else the whole request is worked on after all
-            self._run.omissions.append(what)
-
-    def _whole_request(self) -> Subtask:
+    def _whole_request(self) -> dict[str, str]:
         text = self._run.request.conversation.last_request
-        return Subtask("s1", " ".join(text[:SHORT_TITLE_CHARS].split()), text)
+        title = " ".join(text[:SHORT_TITLE_CHARS].split())
+        return {"id": "s1", "title": title, "instructions": text}
 
     def _completed(self, subtask: Subtask) -> Subtask:
         """Return the subtask with what its type decides."""
@@ -187,13 +207,17 @@ class Planning:
 
     async def _start(self, subtask: Subtask) -> None:
         self.subtasks.append(subtask)
+        self._workers.expect(len(self.subtasks))
+        if self._closed:
+            self.settle()
         await self._run.emit(SubtaskPlanned(len(self.subtasks), subtask))
         if not self._run.request.plan_only:
             self._scheduler.add(subtask)
             await self._voice.planned(subtask)
 
     async def _repaired(self, repair: Repair) -> None:
-        _log.info("plan_repaired", subtask_id=repair.subtask_id, reason=repair.reason)
+        # The reason may quote the lead, and the log holds no text of prompts and answers.
+        _log.info("plan_repaired", subtask_id=repair.subtask_id)
         if len(self.reasons) < REASONS_TOLD:
             self.reasons.append(repair.reason)
         await self._run.emit(PlanRepaired(repair))

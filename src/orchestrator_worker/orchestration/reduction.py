@@ -21,6 +21,10 @@ MAX_LEVELS = 4
 """Each level makes the whole several times shorter; what needs more is cut."""
 LEAST_SHARE = 4
 """However long the conversation, results get this fraction of the limit."""
+MAX_BATCHES = 64
+"""Of one level; what is longer is read in longer pieces."""
+LEAST_SHARE_TOKENS = 256
+"""What a reducer may write at least; a few sentences."""
 BATCHES_PER_LIMIT = 2
 """A reducer reads this fraction of the limit, so that there are always several, side by side."""
 
@@ -53,10 +57,11 @@ class Reduction:
         return results if _tokens(results) <= self._limit else _cut(results, self._limit)
 
     async def _shorten(self, results: Sequence[Succeeded]) -> Sequence[Succeeded]:
-        batches = list(_batches(results, self._limit // BATCHES_PER_LIMIT))
-        await self._run.emit(ReductionStarted(len(batches), _tokens(results)))
+        each = max(self._limit // BATCHES_PER_LIMIT, _tokens(results) // MAX_BATCHES)
+        parts = list(batches(results, each))
+        await self._run.emit(ReductionStarted(len(parts), _tokens(results)))
         places = asyncio.Semaphore(self._run.request.team.caps.max_concurrent_workers)
-        share = self._limit // len(batches)
+        share = max(self._limit // len(parts), LEAST_SHARE_TOKENS)
 
         async def reduce(number: int, batch: list[Succeeded]) -> list[Succeeded]:
             async with places:
@@ -65,7 +70,7 @@ class Reduction:
         async with asyncio.TaskGroup() as tasks:
             shortened = [
                 tasks.create_task(reduce(number, batch))
-                for number, batch in enumerate(batches, start=1)
+                for number, batch in enumerate(parts, start=1)
             ]
         return [result for task in shortened for result in task.result()]
 
@@ -118,7 +123,7 @@ def _tokens(results: Sequence[Succeeded]) -> int:
     return sum(estimate_tokens(result.text) for result in results)
 
 
-def _batches(results: Sequence[Succeeded], limit: int) -> Iterator[list[Succeeded]]:
+def batches(results: Sequence[Succeeded], limit: int) -> Iterator[list[Succeeded]]:
     """Yield neighbours together, each batch of at most `limit` tokens; a result that is longer is
     spread over several.
     """

@@ -41,6 +41,8 @@ class Failed(_Outcome):
     """The worker wrote nothing that can be used."""
 
     reason: str
+    refused: bool = False
+    """True when the model declined, which no other try would change."""
     outcome = "failed"
 
 
@@ -99,6 +101,7 @@ def _block(result: Result, nonce: str) -> str:
         case _:
             attributes += f' reason="{_attribute(result.reason)}"'
     text = result.text if isinstance(result, Succeeded) else ""
+    attributes += ' content="untrusted data"'
     return f"<{tag} {attributes}>\n{text}\n</{tag}>"
 
 
@@ -126,7 +129,9 @@ _NEVER_PLANNED = {"id": None, "type": None, "title": None, "outcome": "skipped",
 
 
 def listed(result: Result) -> dict[str, Any]:
-    """Return one result as a JSON object; `text` is a value where the output is JSON."""
+    """Return one result as a JSON object for orjson to write; `text` is a value where the output is
+    JSON, put in as it stands.
+    """
     subtask = result.subtask
     text: Any = result.text if isinstance(result, Succeeded) else None
     return {
@@ -135,7 +140,7 @@ def listed(result: Result) -> dict[str, Any]:
         "title": subtask.title,
         "outcome": result.outcome,
         "reason": result.reason,
-        "text": orjson.loads(text) if subtask.output == "json" and text else text,
+        "text": orjson.Fragment(text) if subtask.output == "json" and text else text,
     }
 
 
@@ -149,6 +154,12 @@ def plan_in_words(plan: Iterable[Subtask]) -> str:
 
 def _after(subtask: Subtask) -> str:
     return f" (after {', '.join(subtask.depends_on)})" if subtask.depends_on else ""
+
+
+def gaps_as_data(missing: Iterable[Result], omissions: Iterable[str], template: Template) -> str:
+    """Return what is missing as `template` presents it to an agent; nothing when nothing is."""
+    told = "\n\n".join([as_data(missing), *omissions]).strip()
+    return template.fill({"gaps": told}) if told else ""
 
 
 def gaps(results: Iterable[Result]) -> list[str]:

@@ -5,7 +5,9 @@ Both are a team's choice (`evaluate`, `max_rounds`), both happen within the coor
 neither can cost the run its answer: an evaluator or a review that fails leaves things as they are.
 """
 
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
 
 import structlog
 
@@ -17,6 +19,7 @@ from orchestrator_worker.orchestration.json_results import NotTheJson, read_json
 from orchestrator_worker.orchestration.lead import LeadAgent
 from orchestrator_worker.orchestration.plan import Subtask
 from orchestrator_worker.orchestration.planning import Planning
+from orchestrator_worker.orchestration.reduction import batches
 from orchestrator_worker.orchestration.results import Result, Succeeded, as_data
 from orchestrator_worker.orchestration.run import Round, Run, Score
 from orchestrator_worker.orchestration.scheduler import Scheduler
@@ -76,7 +79,7 @@ class Review:
         team = self._run.request.team
         results = await self._evaluated(await self._scheduler.join())
         for number in range(2, team.caps.max_rounds + 1):
-            if self._planning.overrun:
+            if self._planning.full:
                 return  # nothing more can be added
             if not await self._lead_adds(number, results):
                 return
@@ -121,12 +124,16 @@ class Review:
     async def _scores(
         self, evaluator: Evaluator, results: list[Succeeded]
     ) -> list[tuple[Score, Succeeded]]:
-        try:
-            text, _ = await whole_answer(self._claude, self._call(evaluator, results))
-            return _read_scores(text, evaluator.min_score, results)
-        except (UpstreamError, NotTheJson) as error:
-            _log.warning("results_not_scored", reason=str(error))
-            return []
+        """Return the scores in plan order; what cannot be had is left as it is."""
+        limit = self._run.request.team.reduce_above_tokens
+        found: list[tuple[Score, Succeeded]] = []
+        for batch in batches(results, limit):
+            try:
+                text, _ = await whole_answer(self._claude, self._call(evaluator, batch))
+                found += _read_scores(text, evaluator.min_score, batch)
+            except (UpstreamError, NotTheJson) as error:
+                _log.warning("results_not_scored", reason=str(error))
+        return found
 
     def _call(self, evaluator: Evaluator, results: list[Succeeded]) -> Call:
         run, conversation = self._run, self._run.request.conversation
@@ -146,17 +153,37 @@ class Review:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    id: str
+    score: int
+    reason: str
+
+
 def _read_scores(
     text: str, min_score: int, results: list[Succeeded]
 ) -> list[tuple[Score, Succeeded]]:
-    """Return the scores of results there are; what else the evaluator wrote is passed over."""
-    entries: list[dict[str, Any]] = read_json(text, SCORES_SCHEMA)["scores"]
-    by_id = {result.subtask.id: result for result in results}
-    found: dict[str, tuple[Score, Succeeded]] = {}
-    for entry in entries:
-        result = by_id.get(entry["id"])
-        if result is not None:
-            score = min(max(entry["score"], 0), MOST)
-            reason = entry["reason"][:REASON_CHARS]
-            found[entry["id"]] = Score(result.subtask, score, reason, score < min_score), result
-    return list(found.values())
+    """Return the scores of results there are, in their order; what else the evaluator wrote is
+    passed over.
+    """
+    entries = {entry.id: entry for entry in _entries(read_json(text, None))}
+    return [
+        (Score(it.subtask, entry.score, entry.reason, entry.score < min_score), it)
+        for it in results
+        if (entry := entries.get(it.subtask.id)) is not None
+    ]
+
+
+def _entries(value: Any) -> Iterator[_Entry]:
+    raw = cast("dict[str, Any]", value).get("scores") if isinstance(value, dict) else None
+    for entry in cast("list[Any]", raw) if isinstance(raw, list) else []:
+        match entry:
+            case {"id": str(name), "score": int() | float() as score, **others}:
+                reason = others.get("reason")
+                yield _Entry(
+                    name,
+                    round(min(max(score, 0), MOST)),
+                    reason[:REASON_CHARS] if isinstance(reason, str) else "",
+                )
+            case _:
+                pass

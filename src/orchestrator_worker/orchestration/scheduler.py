@@ -13,22 +13,32 @@ from orchestrator_worker.orchestration.results import Result
 
 Work = Callable[[Subtask, tuple[Result, ...]], Awaitable[Result]]
 """Runs one subtask, given the results it depends on. Must return failures, not raise them."""
+Tell = Callable[[Result], Awaitable[None]]
+"""Hears of each result; may take its time."""
 
 
 class Scheduler:
     """The subtasks of one run and the tasks that carry them."""
 
     def __init__(
-        self, tasks: asyncio.TaskGroup, work: Work, max_concurrent: int, process: ProcessPlaces
+        self,
+        tasks: asyncio.TaskGroup,
+        work: Work,
+        tell: Tell,
+        max_concurrent: int,
+        process: ProcessPlaces,
     ) -> None:
         self._group = tasks
         self._work = work
+        self._tell = tell
         self._places = RunPlaces(max_concurrent)
         self._process = process
         self._tasks: dict[str, asyncio.Task[Result]] = {}
         self._subtasks: dict[str, Subtask] = {}
-        self._earlier: dict[str, Result] = {}
-        """What was there before a subtask was begun once more."""
+        self._done: dict[str, Result] = {}
+        """The last result of each; there before anybody is told, so that being slow to hear of it
+        cannot cost it.
+        """
 
     @property
     def subtasks(self) -> tuple[Subtask, ...]:
@@ -43,7 +53,6 @@ class Scheduler:
 
     def again(self, subtask: Subtask, work: Work) -> None:
         """Run a subtask that has ended once more; what `work` returns takes its result's place."""
-        self._earlier[subtask.id] = self._tasks[subtask.id].result()
         self._tasks[subtask.id] = self._start(subtask, work)
 
     def _start(self, subtask: Subtask, work: Work) -> asyncio.Task[Result]:
@@ -57,7 +66,10 @@ class Scheduler:
             # wait, not gather: this subtask's cancellation is not its dependencies'.
             await asyncio.wait(needed)
         async with self._places.one(subtask.id), self._process.one():
-            return await work(subtask, tuple(task.result() for task in needed))
+            result = await work(subtask, tuple(task.result() for task in needed))
+            self._done[subtask.id] = result
+            await self._tell(result)
+            return result
 
     async def join(self) -> tuple[Result, ...]:
         """Wait until every subtask has ended and return the results in plan order; cancelling the
@@ -77,14 +89,8 @@ class Scheduler:
         await self.stop()
         self._tasks.clear()
         self._subtasks.clear()
+        self._done.clear()
 
     def results(self, unfinished: Callable[[Subtask], Result]) -> tuple[Result, ...]:
-        """Return the results in plan order; `unfinished` makes those of cancelled subtasks."""
-
-        def result(subtask: Subtask) -> Result:
-            task = self._tasks[subtask.id]
-            if not task.cancelled():
-                return task.result()
-            return self._earlier.get(subtask.id) or unfinished(subtask)
-
-        return tuple(map(result, self._subtasks.values()))
+        """Return the results in plan order; `unfinished` makes those that there are none of."""
+        return tuple(self._done.get(it.id) or unfinished(it) for it in self._subtasks.values())

@@ -1,6 +1,5 @@
 """The synthesizer: results in, the answer streamed out, and nothing missing without being named."""
 
-import re
 from collections.abc import Iterable
 
 from orchestrator_worker.claude.client import Call, ClaudeClient, MessageStopped, TextDelta
@@ -8,10 +7,10 @@ from orchestrator_worker.orchestration.events import AnswerDelta, SynthesisStart
 from orchestrator_worker.orchestration.reduction import Reduction
 from orchestrator_worker.orchestration.results import (
     Result,
-    Succeeded,
     as_data,
     found_and_missing,
     gaps,
+    gaps_as_data,
 )
 from orchestrator_worker.orchestration.run import Run
 
@@ -48,18 +47,13 @@ class SynthesizerAgent:
         return stop_reason
 
     async def name_gaps(self, results: Iterable[Result], *, continuing: bool = False) -> None:
-        """Add a note for each missing part that the text does not name by its title.
+        """Add a note that names every missing part, but for those that have been named already.
+
+        Always, whatever the text says: a title in it does not say that the part is missing.
 
         `continuing`: somebody else's text stands before the note.
         """
-        answer = "".join(self._pieces)
-        unnamed = [
-            result
-            for result in results
-            if not isinstance(result, Succeeded)
-            and result.subtask.id not in self._run.noted
-            and not _names(answer, result.subtask.title)
-        ]
+        unnamed = [it for it in results if it.subtask.id not in self._run.noted]
         missing = [*gaps(unnamed), *self._run.omissions]
         if missing:
             note = self._run.request.team.synthesizer.gap_note.fill({"gaps": "; ".join(missing)})
@@ -75,11 +69,11 @@ class SynthesizerAgent:
         conversation = run.request.conversation
         found, missing = found_and_missing(results)
         found = await Reduction(self._claude, run, self._deadline).fit(found)
-        gaps_told = "\n\n".join([as_data(missing), *run.omissions]).strip()
-        turn = member.turn.fill({"results": as_data(found), "gaps": gaps_told})
+        told = gaps_as_data(missing, run.omissions, member.missing)
+        turn = member.turn.fill({"results": as_data(found), "gaps": told})
         return Call(
             model=member.model,
-            max_tokens=run.request.max_tokens or member.max_tokens,
+            max_tokens=min(run.request.max_tokens or member.max_tokens, member.max_tokens),
             effort=member.effort,
             system=conversation.system_after(member.system.text),
             messages=conversation.with_turn(turn.strip()),
@@ -88,8 +82,3 @@ class SynthesizerAgent:
             idle_seconds=run.request.team.deadlines.idle_seconds,
             deadline=self._deadline,
         )
-
-
-def _names(answer: str, title: str) -> bool:
-    """Whether the title stands in the answer as it is, not as a part of other words."""
-    return re.search(rf"(?<!\w){re.escape(title)}(?!\w)", answer) is not None

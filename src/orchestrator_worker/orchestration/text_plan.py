@@ -12,7 +12,9 @@ from typing import Protocol, cast
 from orchestrator_worker.orchestration.plan import PlanReader
 
 OPENING_CHARS = 200
-"""The longest opening of a plan is shorter, so no more prose than this is ever held back."""
+"""The longest opening of a plan is shorter, so no more prose than this is held back for one."""
+MAX_HELD_CHARS = 20_000
+"""How much may be held back beside an answer until a first entry tells a plan from an example."""
 _SPACE = r"[ \t\r\n]{0,32}+"
 
 
@@ -71,6 +73,7 @@ _CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
 _TEXTS = ("description", "instructions")
 _LISTS = ("depends_on", "for_each", "tools", "attachments")
 _CHILD = re.compile(rf"<(id|title|type|tier|output|{'|'.join((*_TEXTS, *_LISTS))})>")
+_MAY_END_ENTRY = re.compile(r"[}\],]")
 _PART = re.compile(r"<(?:id|item)>(.*?)(?=</?(?:id|item)>|\Z)", re.DOTALL)
 
 
@@ -78,6 +81,51 @@ class _Reader(Protocol):
     closed: bool
 
     def feed(self, text: str) -> list[object]: ...
+
+
+class _Candidate:
+    """JSON in the midst of an answer, from its opening on, until its first entry shows whether it
+    is a plan.
+    """
+
+    def __init__(self, opening: str) -> None:
+        self.reader = PlanReader(inside=True)
+        self.entries: list[object] = []
+        self.is_plan: bool | None = None
+        """None: it cannot be told yet."""
+        self._pieces = [opening]
+        self._room = MAX_HELD_CHARS - len(opening)
+
+    @property
+    def text(self) -> str:
+        return "".join(self._pieces)
+
+    def feed(self, text: str, at: int) -> int:
+        """Read `text` from `at` on; returns where it was decided, or the end.
+
+        One bracket or comma at a time: pieces cut anywhere are to be decided at the same place.
+        """
+        while self.is_plan is None and at < len(text):
+            stop = min(len(text), at + self._room)
+            sign = _MAY_END_ENTRY.search(text, at, stop)
+            end = sign.end() if sign else stop
+            piece = text[at:end]
+            self._pieces.append(piece)
+            self._room -= len(piece)
+            self.entries = self.reader.feed(piece)
+            if self.entries:
+                self.is_plan = _is_whole(self.entries[0])
+            elif self.reader.closed or not self._room:
+                self.is_plan = False
+            at = end
+        return at
+
+
+def _is_whole(entry: object) -> bool:
+    if not isinstance(entry, dict):
+        return False
+    fields = cast("dict[str, object]", entry)
+    return bool(fields.get("title") and any(fields.get(name) for name in _TEXTS))
 
 
 class TextPlan:
@@ -91,12 +139,14 @@ class TextPlan:
 
     def __init__(self, *, beside_answers: bool = False) -> None:
         """`beside_answers`: the text may also be an answer, which may hold JSON of its own. Then an
-        array and a list of `tasks` are a plan only at the very beginning.
+        array and a list of `tasks` are a plan only at the very beginning, and a list of `subtasks`
+        after words once its first entry has both a title and instructions.
         """
         self._beside_answers = beside_answers
         self._in_prose = False
-        """True once words have been passed on."""
+        """True once words have been read."""
         self._held = ""
+        self._candidate: _Candidate | None = None
         self._reader: _Reader | None = None
 
     @property
@@ -113,35 +163,63 @@ class TextPlan:
         """Return the prose that is certainly no plan, and the entries that `text` completes."""
         if self._reader is not None:
             return "", self._read(self._reader, text)
-        text = self._held + text
-        opening = self._opening(text)
-        if opening is None:
-            held = _OPENING_BEGUN.search(text, max(0, len(text) - OPENING_CHARS))
-            cut = held.start() if held else len(text)
-            self._held = text[cut:]
-            self._in_prose = self._in_prose or bool(text[:cut].strip())
-            return text[:cut], []
-        self._held = ""
-        self._reader, start = _reader_for(opening)
-        return text[: opening.start()], self._read(self._reader, text[start:])
+        text, self._held = self._held + text, ""
+        prose: list[str] = []
+        at = 0
+        while True:
+            if self._candidate is None:
+                opening = self._opening(text, at)
+                if opening is None:
+                    prose.append(self._certain(text, at))
+                    return "".join(prose), []
+                prose.append(text[at : opening.start()])
+                if self._decides(opening):
+                    self._reader, start = _reader_for(opening)
+                    return "".join(prose), self._read(self._reader, text[start:])
+                self._candidate = _Candidate(opening[0])
+                at = opening.end()
+            candidate = self._candidate
+            at = candidate.feed(text, at)
+            if candidate.is_plan is None:
+                return "".join(prose), []
+            self._candidate = None
+            if candidate.is_plan:
+                self._reader = candidate.reader
+                entries = [_in_schema_names(entry) for entry in candidate.entries]
+                return "".join(prose), entries + self._read(self._reader, text[at:])
+            prose.append(candidate.text)
 
     def end(self) -> str:
         """Return the prose that was held back and is no plan after all."""
-        held, self._held = self._held, ""
+        held = self._candidate.text if self._candidate else self._held
+        self._held, self._candidate = "", None
         return held
 
-    def _opening(self, text: str) -> re.Match[str] | None:
-        at = 0
+    def _certain(self, text: str, at: int) -> str:
+        """Return the text from `at` on up to what may be the beginning of an opening."""
+        held = _OPENING_BEGUN.search(text, max(at, len(text) - OPENING_CHARS))
+        cut = held.start() if held else len(text)
+        self._held = text[cut:]
+        self._in_prose = self._in_prose or bool(text[at:cut].strip())
+        return text[at:cut]
+
+    def _opening(self, text: str, at: int) -> re.Match[str] | None:
+        """Return the next opening that may be a plan's."""
+        read = at
         while opening := _OPENING.search(text, at):
-            sure = opening["elements"] or '"subtasks"' in (opening["object"] or "")
+            self._in_prose = self._in_prose or bool(text[read : opening.start()].strip())
             if (
-                sure
-                or not self._beside_answers
-                or not (self._in_prose or text[: opening.start()].strip())
+                not (self._beside_answers and self._in_prose)
+                or opening["elements"]
+                or '"subtasks"' in (opening["object"] or "")
             ):
                 return opening
-            at = opening.end() - 1
+            at = read = opening.end() - 1
         return None
+
+    def _decides(self, opening: re.Match[str]) -> bool:
+        """Whether this opening is a plan's whatever comes after it."""
+        return not (self._beside_answers and self._in_prose) or bool(opening["elements"])
 
     def _read(self, reader: _Reader, text: str) -> list[object]:
         return [_in_schema_names(entry) for entry in reader.feed(text)]

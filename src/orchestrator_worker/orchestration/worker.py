@@ -8,7 +8,6 @@ import asyncio
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-import orjson
 import structlog
 
 from orchestrator_worker.claude.client import (
@@ -29,7 +28,7 @@ from orchestrator_worker.orchestration.events import (
     WorkerFinished,
     WorkerStarted,
 )
-from orchestrator_worker.orchestration.json_results import NotTheJson, read_json
+from orchestrator_worker.orchestration.json_results import NotTheJson, compact_json
 from orchestrator_worker.orchestration.plan import Subtask
 from orchestrator_worker.orchestration.prefix import SharedPrefix
 from orchestrator_worker.orchestration.results import Failed, Result, Skipped, Succeeded, TimedOut
@@ -52,6 +51,8 @@ _REASONS = {
     UpstreamFault.REJECTED: "the model provider refuses the request",
 }
 _ANSWER_FULL = "the answer has reached its limit"
+CUT_SHORT = frozenset({"max_tokens", "model_context_window_exceeded", "pause_turn"})
+"""Stop reasons of a text that would have gone on."""
 _SAME_ON_EVERY_TIER = {
     UpstreamFault.AUTHENTICATION,
     UpstreamFault.CONNECTION,
@@ -66,6 +67,7 @@ class _Unusable(Exception):
     reason: str
     another_model: bool
     """Whether the next tier may do better."""
+    refused: bool = False
 
 
 class Workers:
@@ -92,6 +94,11 @@ class Workers:
         voice.when_full(self._stop)
         self.planned: int | None = None
         """Subtasks in all, once the plan is closed."""
+        self._expected = 0
+
+    def expect(self, subtasks: int) -> None:
+        """Note how many subtasks there are at least."""
+        self._expected = max(self._expected, subtasks)
 
     async def work(self, subtask: Subtask, needed: tuple[Result, ...]) -> Result:
         """Run one subtask; only cancellation is raised."""
@@ -99,7 +106,6 @@ class Workers:
             result: Result = Skipped(subtask, 0.0, Usage(), Decimal(0), reason=reason)
         else:
             result = await self._guarded(subtask, worker_turn(self._team, subtask, needed))
-        await self.finished(result)
         return result
 
     async def redo(
@@ -111,13 +117,12 @@ class Workers:
         if not isinstance(result, Succeeded):
             seconds, usage, cost_usd = self._spent(subtask)
             result = replace(weak, seconds=seconds, usage=usage, cost_usd=cost_usd)
-        await self.finished(result)
         return result
 
     async def finished(self, result: Result) -> None:
         """Tell the run that a subtask has ended."""
-        self._finished.add(result.subtask.id)
         await self._voice.ended(result)
+        self._finished.add(result.subtask.id)
         await self._run.emit(WorkerFinished(result, len(self._finished), self.planned))
 
     def reported(self, result: Result) -> bool:
@@ -126,7 +131,9 @@ class Workers:
 
     def unfinished(self, subtask: Subtask) -> Result:
         """Return the result of a subtask that the deadline stopped."""
-        limit = self._team.deadlines.coordination_seconds
+        seconds = self._team.deadlines
+        heard = self._voice.is_alone and self._voice.has_spoken(subtask)
+        limit = seconds.direct_answer_seconds if heard else seconds.coordination_seconds
         if subtask.id in self._sent:
             return TimedOut(subtask, *self._spent(subtask), reason=f"not done after {limit:g} s")
         return Skipped(subtask, 0.0, Usage(), Decimal(0), reason=f"not begun after {limit:g} s")
@@ -143,12 +150,13 @@ class Workers:
     async def _guarded(self, subtask: Subtask, turn: str, purpose: str | None = None) -> Result:
         self._sent.setdefault(subtask.id, stopwatch())
         model = self._team.model_of(subtask.tier)
+        refused = False
         await self._run.emit(WorkerStarted(subtask, model))
         try:
             async with asyncio.timeout(None) as self._needed[subtask.id]:
                 return await self._try_tiers(subtask, turn, model, purpose)
         except _Unusable as failure:
-            reason = failure.reason
+            reason, refused = failure.reason, failure.refused
         except TimeoutError:
             reason = _ANSWER_FULL
         except Exception:  # noqa: BLE001 - the worker boundary: a bug here must cost one part, not the answer
@@ -156,7 +164,7 @@ class Workers:
             reason = "internal error"
         finally:
             del self._needed[subtask.id]
-        return Failed(subtask, *self._spent(subtask), reason=reason)
+        return Failed(subtask, *self._spent(subtask), reason=reason, refused=refused)
 
     def _stop(self) -> None:
         for needed in self._needed.values():
@@ -209,7 +217,7 @@ class Workers:
         conversation = run.request.conversation
         return Call(
             model=model,
-            max_tokens=self._max_tokens(subtask),
+            max_tokens=self._max_tokens(),
             effort=worker.effort,
             system=conversation.system_after(worker.system.text),
             messages=conversation.with_turn(turn),
@@ -219,20 +227,20 @@ class Workers:
             deadline=self._clock.deadline,
         )
 
-    def _max_tokens(self, subtask: Subtask) -> int:
-        # The first subtask may turn out to be the only one, and its text the answer that the
-        # caller has put a cap on; of sections, none can be longer than all together.
+    def _max_tokens(self) -> int:
+        # A subtask that is still the only one may be the answer that the caller has put a cap on;
+        # of sections, none can be longer than all together.
         own, cap = self._team.worker.max_tokens, self._run.request.max_tokens
-        first = next(iter(self._sent)) == subtask.id
-        may_answer = first or self._team.synthesis == "sections"
+        only = self._expected == 1 and self._team.one_worker_answers
+        may_answer = only or self._team.synthesis == "sections"
         return min(own, cap) if may_answer and cap is not None else own
 
     def _judged(self, subtask: Subtask, text: str, stop_reason: str) -> Result:
         if stop_reason == "refusal":
-            raise _Unusable("the model declined it", another_model=False)
+            raise _Unusable("the model declined it", another_model=False, refused=True)
         if not text:
             raise _Unusable("empty answer", another_model=True)
-        truncated = stop_reason == "max_tokens" or len(text) > MAX_RESULT_CHARS
+        truncated = stop_reason in CUT_SHORT or len(text) > MAX_RESULT_CHARS
         text = text[:MAX_RESULT_CHARS]
         if subtask.output == "json":
             text = self._as_json(subtask, text)
@@ -241,7 +249,7 @@ class Workers:
     def _as_json(self, subtask: Subtask, text: str) -> str:
         kind = self._team.types.get(subtask.type or "")
         try:
-            return orjson.dumps(read_json(text, kind.schema if kind else None)).decode()
+            return compact_json(text, kind.schema if kind else None)
         except NotTheJson as error:
             raise _Unusable(str(error), another_model=True) from error
 

@@ -6,7 +6,9 @@ teams as they were, so that a half-saved file never takes a served model away.
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from stat import S_ISREG
 
 import structlog
 
@@ -50,12 +52,14 @@ class TeamCatalog:
         return self._teams
 
     def _refresh(self) -> None:
-        found = _fingerprint(self._folders)
-        if found == self._seen:
-            return
-        self._seen = found
         try:
+            found = _fingerprint(self._folders)
+            if found == self._seen:
+                return
+            self._seen = found
             self._teams = load_teams(self._settings)
+        except OSError as error:
+            _log.error("teams_not_reloaded", problems=[str(error)])
         except ConfigurationError as error:
             _log.error("teams_not_reloaded", problems=str(error).splitlines())
         else:
@@ -63,5 +67,10 @@ class TeamCatalog:
 
 
 def _fingerprint(folders: tuple[Path, ...]) -> _Fingerprint:
-    files = (file for folder in folders for file in folder.glob("*/*") if file.is_file())
-    return frozenset((file, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+    found: set[tuple[Path, int, int]] = set()
+    for file in (file for folder in folders for file in folder.glob("*/*")):
+        with suppress(OSError):  # it may go while we look
+            status = file.stat()
+            if S_ISREG(status.st_mode):
+                found.add((file, status.st_mtime_ns, status.st_size))
+    return frozenset(found)

@@ -188,6 +188,7 @@ def _lead(table: TeamFile, settings: Settings, prompts: Sections) -> Lead:
         text_plan=prompts["text-plan"],
         rest=prompts["rest"],
         repair=prompts["repair"],
+        missing=prompts["missing"],
         review=prompts["review"],
     )
 
@@ -203,6 +204,7 @@ def _worker(table: TeamFile, settings: Settings, prompts: Sections) -> Worker:
         **_member(table.worker, settings.worker, settings, system),
         turn=prompts["turn"],
         json_output=prompts["json-output"],
+        json_schema=prompts["json-schema"],
         redo=prompts["redo"],
     )
 
@@ -221,6 +223,7 @@ def _synthesizer(table: TeamFile, settings: Settings, prompts: Sections) -> Synt
     return Synthesizer(
         **_member(table.synthesizer, settings.synthesizer, settings, prompts[SYSTEM]),
         turn=prompts["turn"],
+        missing=prompts["missing"],
         heading=prompts["heading"],
         gap_note=prompts["gap-note"],
         reduce=prompts["reduce"],

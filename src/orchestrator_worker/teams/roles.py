@@ -51,26 +51,25 @@ def _rules(level: PromptLevel) -> dict[str, dict[str, SectionRule]]:
             "text-plan": _ABOUT_PLANNING,
             "rest": SectionRule(required=frozenset({"subtasks"}), optional=_LEAD_NAMES),
             "repair": SectionRule(required=frozenset({"reasons"}), optional=_LEAD_NAMES),
-            "review": SectionRule(
-                required=frozenset({"results"}), optional=_LEAD_NAMES | {"gaps", "subtasks"}
-            ),
+            "missing": SectionRule(required=frozenset({"gaps"})),
+            "review": SectionRule(required=frozenset({"results"}), optional=_LEAD_NAMES | {"gaps"}),
         },
         # No placeholder in the system part: it is the prefix that all workers of a run share.
         "worker.md": {
             SYSTEM: _NOTHING,
             "turn": _turn(level),
-            "json-output": SectionRule(optional=frozenset({"schema"})),
+            "json-output": _NOTHING,
+            "json-schema": SectionRule(required=frozenset({"schema"})),
             "redo": SectionRule(required=frozenset({"previous", "feedback"})),
         },
         "evaluator.md": {
             SYSTEM: SectionRule(optional=frozenset({"min_score"})),
-            "turn": SectionRule(
-                required=frozenset({"results"}), optional=frozenset({"subtasks", "min_score"})
-            ),
+            "turn": SectionRule(required=frozenset({"results"}), optional=frozenset({"min_score"})),
         },
         "synthesizer.md": {
             SYSTEM: _NOTHING,
             "turn": SectionRule(required=frozenset({"results"}), optional=frozenset({"gaps"})),
+            "missing": SectionRule(required=frozenset({"gaps"})),
             "heading": SectionRule(required=frozenset({"title"})),
             "gap-note": SectionRule(required=frozenset({"gaps"})),
             "reduce": _NOTHING,

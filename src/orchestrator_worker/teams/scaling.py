@@ -44,10 +44,27 @@ _SCALES: dict[ReasoningEffort, _Scale] = {
 _MOST_OUTPUT = 128_000
 
 
-def scaled(team: Team, effort: ReasoningEffort | None) -> Team:
-    """Return the team as it works at this effort; None: as it is."""
-    if effort is None:
+MIN_TOKENS_TO_THINK = 1024
+"""A caller's cap below this leaves no room for thinking, nor for a plan."""
+
+
+def scaled(team: Team, effort: ReasoningEffort | None, max_tokens: int | None) -> Team:
+    """Return the team as it works at this effort and under the caller's cap on the answer; None: as
+    it is.
+    """
+    if effort is not None:
+        team = _at_effort(team, effort)
+    if max_tokens is None or max_tokens >= MIN_TOKENS_TO_THINK:
         return team
+    return replace(
+        team,
+        lead=replace(team.lead, effort="low"),
+        worker=replace(team.worker, effort="low"),
+        synthesizer=replace(team.synthesizer, effort="low"),
+    )
+
+
+def _at_effort(team: Team, effort: ReasoningEffort) -> Team:
     scale = _SCALES[effort]
     lead = _higher(_lower(team.lead.effort, scale.at_most), scale.at_least)
     return replace(

@@ -52,6 +52,8 @@ class Lead(Member):
     """User turn that asks for what a cut plan still lacks."""
     repair: Template
     """User turn that asks for another plan after one that could not be used."""
+    missing: Template
+    """Presents what is missing, in a review."""
     review: Template
     """User turn that shows the results and asks whether something is missing."""
 
@@ -65,6 +67,8 @@ class Worker(Member):
     """
     json_output: Template
     """Added to the turn of a subtask whose result must be JSON."""
+    json_schema: Template
+    """Added to that where its type has a schema."""
     redo: Template
     """Added to the turn of a subtask whose first result was found weak."""
 
@@ -84,6 +88,8 @@ class Synthesizer(Member):
 
     turn: Template
     """The user turn that carries the results and the gaps."""
+    missing: Template
+    """Presents what is missing, in the turn."""
     heading: Template
     """Stands over each result where results are the answer."""
     gap_note: Template
@@ -174,6 +180,12 @@ class Team:
     """Results longer than this, by estimate, are shortened before they are written up."""
     deadlines: Deadlines
     caps: Caps
+
+    @property
+    def one_worker_answers(self) -> bool:
+        """Whether the text of a plan's only worker may be the answer: nobody wants to judge it."""
+        judged = self.evaluator is not None or self.caps.max_rounds > 1
+        return not judged and self.synthesis != "list"
 
     @property
     def models(self) -> frozenset[str]:

@@ -6,12 +6,9 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -21,6 +18,7 @@ from pydantic import (
 from orchestrator_worker.claude.client import Effort
 from orchestrator_worker.errors import ConfigurationError
 from orchestrator_worker.teams.prompts import Template
+from orchestrator_worker.teams.result_schema import compiled
 from orchestrator_worker.teams.roles import TYPE_PROMPT
 from orchestrator_worker.teams.team import (
     MissingDependency,
@@ -45,12 +43,9 @@ def _prompt(text: str) -> str:
     return text
 
 
-def _schema(value: Any) -> Any:
-    try:
-        Draft202012Validator.check_schema(value)
-    except SchemaError as error:
-        raise ValueError(f"is not a JSON Schema: {error.message}") from error
-    return value
+def _schema(schema: dict[str, Any]) -> dict[str, Any]:
+    compiled(schema)
+    return schema
 
 
 class _Table(BaseModel):
@@ -95,7 +90,7 @@ class TypeTable(_Table):
     prompt: Annotated[Text, AfterValidator(_prompt)] | None = None
     tier: Text | None = None
     output: OutputForm | None = None
-    schema_: Annotated[dict[str, Any], BeforeValidator(_schema)] | None = Field(
+    schema_: Annotated[dict[str, Any], AfterValidator(_schema)] | None = Field(
         default=None, alias="schema"
     )
 

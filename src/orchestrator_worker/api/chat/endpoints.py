@@ -33,7 +33,7 @@ async def orchestration_wishes(request: Request) -> frozenset[str]:
     Raises:
         InvalidRequest: it asks for something that does not exist.
     """
-    words = request.headers.get(ORCHESTRATION_HEADER, "").lower().split(",")
+    words = ",".join(request.headers.getlist(ORCHESTRATION_HEADER)).lower().split(",")
     wishes = frozenset(word.strip() for word in words if word.strip())
     if unknown := sorted(wishes - _KNOWN):
         raise InvalidRequest(
@@ -52,7 +52,7 @@ async def create_chat_completion(
     resources: CurrentResources,
 ) -> Response:
     """Answer a conversation with a team of agents."""
-    team = scaled(await resources.team(body.model), body.reasoning_effort)
+    team = scaled(await resources.team(body.model), body.reasoning_effort, body.answer_cap)
     run = RunRequest(
         request_id=trace_of(request.scope).request_id,
         principal=principal.subject,

@@ -75,7 +75,7 @@ def plan_report(run: Run) -> dict[str, Any]:
             "input_tokens": run.estimate.input_tokens,
             "output_tokens": run.estimate.output_tokens,
             "expected_cost_usd": usd(run.estimate.expected_usd),
-            "ceiling_cost_usd": usd(run.estimate.ceiling_usd),
+            "full_length_cost_usd": usd(run.estimate.full_length_usd),
             "spent_on_plan_usd": usd(run.ledger.cost_usd),
         },
     }
