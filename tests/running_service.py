@@ -109,7 +109,10 @@ def running_service(
         try:
             _wait_until_started(server, thread)
             # Starting may block; serving may not.
-            with blockbuster_ctx("orchestrator_worker"):
+            with blockbuster_ctx("orchestrator_worker") as blocking:
+                for name in ("threading.Lock.acquire", "threading.Lock.acquire_lock"):
+                    # Coverage's own lock, held for an instant when a thread first runs a file.
+                    blocking.functions[name].can_block_in("coverage/collector.py", "lock_data")
                 yield service
         finally:
             server.should_exit = True
