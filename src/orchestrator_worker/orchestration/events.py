@@ -110,6 +110,7 @@ class RoundReviewed:
     """From 2: the first round is the plan itself."""
     added: tuple[Subtask, ...]
     reason: str | None
+    """What the lead said of it; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True)

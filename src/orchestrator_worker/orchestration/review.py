@@ -21,7 +21,7 @@ from orchestrator_worker.orchestration.plan import Subtask
 from orchestrator_worker.orchestration.planning import Planning
 from orchestrator_worker.orchestration.reduction import batches
 from orchestrator_worker.orchestration.results import Result, Succeeded, as_data
-from orchestrator_worker.orchestration.run import Round, Run, Score
+from orchestrator_worker.orchestration.run import Run
 from orchestrator_worker.orchestration.scheduler import Scheduler
 from orchestrator_worker.orchestration.worker import Workers
 from orchestrator_worker.teams.team import Evaluator
@@ -92,8 +92,9 @@ class Review:
         reason = turn.remark.strip() or None
         if turn.failure is not None:
             reason = f"the review failed: {turn.failure.fault.value}"
-        self._run.rounds.append(Round(number, added, reason))
-        await self._run.emit(RoundReviewed(number, added, reason))
+        reviewed = RoundReviewed(number, added, reason)
+        self._run.rounds.append(reviewed)
+        await self._run.emit(reviewed)
         self._planning.settle()
         return bool(added)
 
@@ -107,9 +108,7 @@ class Review:
         weak = False
         for score, result in await self._scores(evaluator, fresh):
             self._run.scores.append(score)
-            await self._run.emit(
-                ResultScored(score.subtask, score.score, score.reason, score.redone)
-            )
+            await self._run.emit(score)
             if score.redone:
                 weak = True
                 self._redo(result, score.reason)
@@ -123,10 +122,10 @@ class Review:
 
     async def _scores(
         self, evaluator: Evaluator, results: list[Succeeded]
-    ) -> list[tuple[Score, Succeeded]]:
+    ) -> list[tuple[ResultScored, Succeeded]]:
         """Return the scores in plan order; what cannot be had is left as it is."""
         limit = self._run.request.team.reduce_above_tokens
-        found: list[tuple[Score, Succeeded]] = []
+        found: list[tuple[ResultScored, Succeeded]] = []
         for batch in batches(results, limit):
             try:
                 text, _ = await whole_answer(self._claude, self._call(evaluator, batch))
@@ -162,13 +161,13 @@ class _Entry:
 
 def _read_scores(
     text: str, min_score: int, results: list[Succeeded]
-) -> list[tuple[Score, Succeeded]]:
+) -> list[tuple[ResultScored, Succeeded]]:
     """Return the scores of results there are, in their order; what else the evaluator wrote is
     passed over.
     """
     entries = {entry.id: entry for entry in _entries(read_json(text, None))}
     return [
-        (Score(it.subtask, entry.score, entry.reason, entry.score < min_score), it)
+        (ResultScored(it.subtask, entry.score, entry.reason, entry.score < min_score), it)
         for it in results
         if (entry := entries.get(it.subtask.id)) is not None
     ]

@@ -16,35 +16,20 @@ from orchestrator_worker.clock import loop_time, stopwatch
 from orchestrator_worker.ids import new_id
 from orchestrator_worker.orchestration.conversation import Conversation
 from orchestrator_worker.orchestration.estimate import PlanEstimate
-from orchestrator_worker.orchestration.events import AnswerDelta, ChosenRoute, Event, RouteDecided
+from orchestrator_worker.orchestration.events import (
+    AnswerDelta,
+    ChosenRoute,
+    Event,
+    ResultScored,
+    RoundReviewed,
+    RouteDecided,
+)
 from orchestrator_worker.orchestration.plan import Subtask
 from orchestrator_worker.orchestration.results import Result, Succeeded
 from orchestrator_worker.teams.team import Team
 
 QUEUED_EVENTS = 256
 """Enough to ride out a stutter of the reader, small enough to bound a run's memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """One look of the lead at the results."""
-
-    number: int
-    """From 2: the first round is the plan itself."""
-    added: tuple[Subtask, ...]
-    reason: str | None
-    """What the lead said of it; None: nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """What the evaluator thinks of one result."""
-
-    subtask: Subtask
-    score: int
-    """From 0 to 10."""
-    reason: str
-    redone: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +58,8 @@ class Run:
         self.plan: tuple[Subtask, ...] = ()
         """All subtasks, once the plan is closed."""
         self.results: tuple[Result, ...] = ()
-        self.rounds: list[Round] = []
-        self.scores: list[Score] = []
+        self.rounds: list[RoundReviewed] = []
+        self.scores: list[ResultScored] = []
         self.estimate: PlanEstimate | None = None
         """What the plan would cost, where only that was asked for."""
         self.stop_reason: str | None = None

@@ -52,7 +52,7 @@ def results_report(run: Run) -> dict[str, Any]:
         ],
         "rounds": [
             {
-                "round": it.number,
+                "round": it.round,
                 "added": [subtask.id for subtask in it.added],
                 "reason": it.reason,
             }
