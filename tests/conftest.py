@@ -13,7 +13,7 @@ import respx
 
 from dumb_upstream import DumbUpstream, dumb_upstream
 from network_guard import only_loopback
-from running_service import NO_PAUSES, RunningService, running_service
+from running_service import RunningService, running_service
 from stage import Stage, staged
 
 
@@ -69,7 +69,7 @@ def start_service(tmp_path: Path) -> Iterator[StartService]:
             if before:
                 place = {"ANTHROPIC_API_KEY": "k", "ANTHROPIC_BASE_URL": before.url}
                 variables = {**place, **variables}
-            starting = running_service(tmp_path / "data", retry=NO_PAUSES, **variables)
+            starting = running_service(tmp_path / "data", retry=None, **variables)
             # In a thread, for the upstream of this loop must answer while the service starts.
             return await asyncio.to_thread(stack.enter_context, starting)
 

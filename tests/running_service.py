@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import AsyncGenerator, Generator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import structlog
 import uvicorn
 from blockbuster import blockbuster_ctx
 
-from orchestrator_worker.app import create_app
+from orchestrator_worker.app import create_app, retry_policy
 from orchestrator_worker.auth.signing import token_signer
 from orchestrator_worker.claude.retry import RetryPolicy
 from orchestrator_worker.cli.serve import server_config
@@ -26,7 +26,6 @@ from orchestrator_worker.config import Settings, load_settings, variable_names
 
 SECRET = "test-secret-0123456789-0123456789-0123456789"
 WAIT_SECONDS = 10.0
-NO_PAUSES = RetryPolicy(backoff_seconds=0)
 
 
 @dataclass
@@ -85,9 +84,13 @@ def settings_from(**variables: str) -> Settings:
         return load_settings()
 
 
+def _without_pauses(settings: Settings) -> RetryPolicy:
+    return replace(retry_policy(settings), backoff_seconds=0)
+
+
 @contextmanager
 def running_service(
-    data: Path, *, retry: RetryPolicy = NO_PAUSES, **variables: str
+    data: Path, *, retry: RetryPolicy | None = None, **variables: str
 ) -> Generator[RunningService]:
     """Serve with these variables; without key and address of an upstream, on the embedded
     simulator.
@@ -99,7 +102,7 @@ def running_service(
         "RATE_LIMIT_ENABLED": "false",
     }
     settings = settings_from(**{**defaults, **variables})
-    server = uvicorn.Server(server_config(create_app(settings, retry)))
+    server = uvicorn.Server(server_config(create_app(settings, retry or _without_pauses(settings))))
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     service = RunningService(url, settings, token_signer(settings).issue("tester"))
@@ -123,7 +126,7 @@ def running_service(
 
 @asynccontextmanager
 async def running_beside(
-    data: Path, *, retry: RetryPolicy = NO_PAUSES, **variables: str
+    data: Path, *, retry: RetryPolicy | None = None, **variables: str
 ) -> AsyncGenerator[RunningService]:
     """Serve as above without holding up this loop, whose upstream must answer while the service
     starts.

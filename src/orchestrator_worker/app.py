@@ -40,7 +40,7 @@ def create_app(settings: Settings, retry: RetryPolicy | None = None) -> FastAPI:
     """
     catalog = TeamCatalog(settings)
     signer = token_signer(settings)
-    retry_policy = retry or RetryPolicy()
+    policy = retry or retry_policy(settings)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[dict[str, Any]]:
@@ -49,7 +49,7 @@ def create_app(settings: Settings, retry: RetryPolicy | None = None) -> FastAPI:
         AppStatus.disable_automatic_graceful_drain()
         async with AsyncExitStack() as stack:
             upstream = await _open_upstream(settings, stack)
-            claude = claude_chain(upstream, LogLedger(), retry_policy)
+            claude = claude_chain(upstream, LogLedger(), policy)
             resources = Resources(
                 orchestrator=Orchestrator(claude, settings.run.max_workers_per_process),
                 catalog=catalog,
@@ -60,6 +60,15 @@ def create_app(settings: Settings, retry: RetryPolicy | None = None) -> FastAPI:
             yield {"resources": resources}
 
     return build_application(settings, lifespan)
+
+
+def retry_policy(settings: Settings) -> RetryPolicy:
+    """Return how often and how patiently calls are tried again."""
+    return RetryPolicy(
+        max_attempts=settings.retry.max_attempts,
+        backoff_seconds=settings.retry.multiplier_seconds,
+        max_backoff_seconds=settings.retry.max_pause_seconds,
+    )
 
 
 def claude_chain(client: ClaudeClient, ledger: Ledger, retry: RetryPolicy) -> ClaudeClient:

