@@ -4,16 +4,18 @@ it listens.
 
 import asyncio
 import gc
+import signal
 import socket
+from types import FrameType
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
 
 from orchestrator_worker.app import check_models, create_app
-from orchestrator_worker.config import Settings, load_settings
+from orchestrator_worker.config import Loaded, Settings, load
 from orchestrator_worker.errors import ConfigurationError
-from orchestrator_worker.observability.logging import configure_logging
+from orchestrator_worker.observability.logging import close_logging, configure_logging
 
 GRACE_SECONDS = 30
 """How long streams may go on after SIGTERM before they are cut."""
@@ -26,8 +28,11 @@ def serve() -> int:
     Raises:
         ConfigurationError: a setting or a team file is wrong, or the port cannot be had.
     """
-    settings = load_settings()
+    loaded = load()
+    settings = loaded.accepted()
     configure_logging(settings.log.level, settings.log.format)
+    _write_last_lines_on_sigterm()
+    _warn(loaded)
     app = create_app(settings)
     asyncio.run(check_models(settings))
     server = uvicorn.Server(server_config(app))
@@ -39,6 +44,26 @@ def serve() -> int:
         )
         server.run(sockets=[listener])
     return 0 if server.started else 1
+
+
+def _warn(loaded: Loaded) -> None:
+    log = structlog.stdlib.get_logger(__name__)
+    for variable, reason in loaded.sources.notices.items():
+        log.warning("setting_without_effect", variable=variable, reason=reason)
+
+
+def _write_last_lines_on_sigterm() -> None:
+    """Have the log end before the process does: uvicorn raises the signal again once it has
+    stopped, and by default that leaves no time for anything.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        close_logging()
+        signal.signal(number, before)
+        signal.raise_signal(number)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def _spare_collector() -> None:

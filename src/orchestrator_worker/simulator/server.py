@@ -60,6 +60,7 @@ def _server(app: ASGIApp, listening: Future[None]) -> _Server:
         http=CuttableProtocol,
         loop="uvloop",
         ws="none",
+        log_config=None,  # inside the service its logs are the service's business
         access_log=False,
         log_level="warning",
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
