@@ -7,7 +7,12 @@ import pytest
 from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
 
-from orchestrator_worker.api.middleware import RequestContext, RequestLimits, SecurityHeaders
+from orchestrator_worker.api.middleware import (
+    CrashAnswers,
+    RequestContext,
+    RequestLimits,
+    SecurityHeaders,
+)
 
 
 async def crash(scope: Scope, receive: Receive, send: Send) -> None:
@@ -21,7 +26,8 @@ async def crash_late(scope: Scope, receive: Receive, send: Send) -> None:
 
 def client(app: Any) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(
-        transport=httpx2.ASGITransport(RequestContext(app)), base_url="http://127.0.0.1"
+        transport=httpx2.ASGITransport(RequestContext(SecurityHeaders(CrashAnswers(app)))),
+        base_url="http://127.0.0.1",
     )
 
 
@@ -33,6 +39,7 @@ async def test_a_crash_is_a_500_in_the_envelope_that_says_nothing_of_itself() ->
     assert response.json()["error"]["code"] == "internal_error"
     assert "canary" not in response.text
     assert response.headers["x-request-id"]
+    assert response.headers["x-content-type-options"] == "nosniff"
     assert [event["event"] for event in logs] == ["request_crashed", "request_finished"]
     assert logs[1]["outcome"] == "crashed"
 
@@ -43,7 +50,9 @@ async def test_half_a_response_is_left_to_the_server() -> None:
             await asking.get("/x")
 
 
-@pytest.mark.parametrize("middleware", [RequestContext, SecurityHeaders, RequestLimits])
+@pytest.mark.parametrize(
+    "middleware", [RequestContext, SecurityHeaders, CrashAnswers, RequestLimits]
+)
 async def test_what_is_not_http_passes(middleware: Any) -> None:
     seen: list[str] = []
 

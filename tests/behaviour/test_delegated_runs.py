@@ -155,6 +155,22 @@ async def test_a_plan_that_breaks_off_keeps_what_was_closed(stage: Stage) -> Non
     assert frames_of(response)[-1]["choices"][0]["finish_reason"] == "stop"
 
 
+async def test_every_event_tells_what_the_run_has_cost_so_far(stage: Stage) -> None:
+    stage.upstream.answer("lead", Reply(plan=[subtask(1), subtask(2)]))
+    stage.upstream.answer("worker", Reply(text="done"))
+    stage.upstream.answer("synthesizer", Reply(text="the answer"))
+    seen = await stage.watch()
+    spent = [event["spent"] for event in seen.events]
+    assert spent[0] == {"input_tokens": 0, "output_tokens": 0, "cost_usd": 0}
+    for name in spent[0]:
+        amounts = [it[name] for it in spent]
+        assert amounts == sorted(amounts)
+    at_merging = next(e["spent"] for e in seen.events if e["event"] == "synthesis_started")
+    assert at_merging["output_tokens"] == 15  # the lead and two workers
+    before = [it["cost_usd"] for it in seen.report["agents"] if it["role"] != "synthesizer"]
+    assert at_merging["cost_usd"] == pytest.approx(sum(before))
+
+
 async def test_a_useless_plan_becomes_one_worker_with_the_callers_own_request(stage: Stage) -> None:
     stage.upstream.answer("lead", Reply(plan_json='{"subtasks": [null, 3, {"id": "x"}]}'))
     stage.upstream.answer("worker", Reply(text="done alone"))

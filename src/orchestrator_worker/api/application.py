@@ -11,48 +11,58 @@ from slowapi import Limiter
 from slowapi.errors import RateLimitExceeded
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from orchestrator_worker import __version__
 from orchestrator_worker.api.chat.endpoints import chat_router
+from orchestrator_worker.api.docs_page import docs_routes
 from orchestrator_worker.api.errors import JSONResponse, envelope, error_response
 from orchestrator_worker.api.health import health_router
 from orchestrator_worker.api.middleware import (
+    CrashAnswers,
     RequestContext,
     RequestLimits,
     SecurityHeaders,
     trace_of,
 )
 from orchestrator_worker.api.models import models_router
-from orchestrator_worker.api.openapi import describe
+from orchestrator_worker.api.openapi.document import describe
 from orchestrator_worker.api.rate_limits import new_limiter, rate_limited
-from orchestrator_worker.config import Settings
+from orchestrator_worker.config import CorsSettings, Settings
 from orchestrator_worker.errors import OrchestratorError
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]
+
+_EXPOSED_HEADERS = (
+    "X-Request-ID",
+    "Server-Timing",
+    "Retry-After",
+    "x-should-retry",
+    "WWW-Authenticate",
+)
+"""What a page on another origin may read of an answer."""
 
 
 def build_application(settings: Settings, lifespan: Lifespan) -> FastAPI:
     """Return the application; `lifespan` yields its `resources` as state."""
     limiter = new_limiter(settings.rate_limits)
-    middleware = [Middleware(RequestContext)]
-    if settings.api.security_headers:
-        middleware.append(Middleware(SecurityHeaders))
-    middleware.append(Middleware(RequestLimits, max_body_bytes=settings.api.max_request_body_bytes))
     app = FastAPI(
         title=settings.api.title,
         version=settings.api.version or __version__,
         lifespan=lifespan,
-        middleware=middleware,
+        middleware=_middleware(settings),
         redirect_slashes=False,
-        redoc_url=None,  # one page for the API's description is enough
+        openapi_url=None,  # the description and its page are routes of our own
     )
     app.state.limiter = limiter
-    app.openapi = lambda: describe(app)
+    app.openapi = lambda: describe(app, settings.api.service_model_name)
     app.include_router(health_router())
     app.include_router(models_router(limiter, settings.rate_limits.models))
     app.include_router(chat_router(limiter, settings.rate_limits.chat_completions))
+    if settings.api.docs:
+        app.router.routes.extend(docs_routes(app))
     app.add_exception_handler(OrchestratorError, _failed)
     app.add_exception_handler(RateLimitExceeded, rate_limited)
     app.add_exception_handler(ClientDisconnect, _left)
@@ -60,6 +70,30 @@ def build_application(settings: Settings, lifespan: Lifespan) -> FastAPI:
         HTTPException, _http_error_handler(limiter, settings.rate_limits.default)
     )
     return app
+
+
+def _middleware(settings: Settings) -> list[Middleware]:
+    """Return what stands around the routes, outermost first: what only adds headers stands outside
+    what refuses, so that refusals carry them too.
+    """
+    edge = [Middleware(RequestContext)]
+    if settings.api.security_headers:
+        edge.append(Middleware(SecurityHeaders))
+    if settings.cors.origins:
+        edge.append(_cross_origin(settings.cors))
+    limits = Middleware(RequestLimits, max_body_bytes=settings.api.max_request_body_bytes)
+    return [*edge, Middleware(CrashAnswers), limits]
+
+
+def _cross_origin(settings: CorsSettings) -> Middleware:
+    return Middleware(
+        CORSMiddleware,
+        allow_origins=settings.origins,
+        allow_credentials=settings.allow_credentials,
+        allow_methods=settings.allow_methods,
+        allow_headers=settings.allow_headers,
+        expose_headers=_EXPOSED_HEADERS,
+    )
 
 
 async def _failed(_request: Request, error: Exception) -> Response:

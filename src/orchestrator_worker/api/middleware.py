@@ -2,7 +2,8 @@
 body size.
 
 `RequestContext` is outermost, so that every response, whoever wrote it, carries the request id, and
-every request ends in exactly one log line.
+every request ends in exactly one log line. `CrashAnswers` stands inside all that only adds headers,
+so that a crash's answer carries them too.
 """
 
 import asyncio
@@ -99,14 +100,7 @@ class RequestContext:
                 headers["server-timing"] = trace.server_timing()
             await send(message)
 
-        try:
-            await self._app(scope, receive, send_with_id)
-        except Exception as error:  # the HTTP edge: nothing above answers the caller
-            _log.exception("request_crashed")
-            trace.outcome = "crashed"
-            if trace.status is not None:
-                raise  # half a response cannot be mended; the server closes the connection
-            await error_response(error)(scope, receive, send_with_id)
+        await self._app(scope, receive, send_with_id)
 
     @contextmanager
     def _request_id(self, scope: Scope) -> Generator[str]:
@@ -146,15 +140,12 @@ _SECURITY_HEADERS = {
     "x-xss-protection": "0",
     "cache-control": "no-store",
 }
-_DOCS_POLICY = (
-    "default-src 'none'; connect-src 'self'; img-src 'self' data: https://fastapi.tiangolo.com; "
-    "style-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; "
-    "script-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; frame-ancestors 'none'"
-)
 
 
 class SecurityHeaders:
-    """Adds the headers that keep browsers from doing anything with an API's answers."""
+    """Adds the headers that keep browsers from doing anything with an API's answers; a page's own
+    stand.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -170,11 +161,31 @@ class SecurityHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in _SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
-                if scope["path"] == "/docs":
-                    headers["content-security-policy"] = _DOCS_POLICY
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+class CrashAnswers:
+    """Answers for what has crashed, and says nothing of why."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, send)
+        except Exception as error:  # the HTTP edge: nothing above answers the caller
+            _log.exception("request_crashed")
+            trace = trace_of(scope)
+            trace.outcome = "crashed"
+            if trace.status is not None:
+                raise  # half a response cannot be mended; the server closes the connection
+            await error_response(error)(scope, receive, send)
 
 
 class RequestLimits:

@@ -13,7 +13,7 @@ import orjson
 
 from orchestrator_worker.api.chat.progress import for_people, for_programs
 from orchestrator_worker.api.chat.report import plan_report, results_report, usage_report
-from orchestrator_worker.api.chat.usage import usage_object
+from orchestrator_worker.api.chat.usage import spent, usage_object
 from orchestrator_worker.api.errors import error_body
 from orchestrator_worker.clock import unix_seconds
 from orchestrator_worker.ids import new_id
@@ -84,6 +84,8 @@ class Codec:
         if self._wanted.reasoning and (line := for_people(event)):
             yield _frame(self._chunk({"reasoning_content": line}))
         if self._wanted.progress and (told := for_programs(event)):
+            # Who leaves in mid-run never sees a report, and must know what it has cost so far.
+            told["spent"] = spent(self._run)
             yield _frame({**self._chunk({}), "orchestration": told})
 
     def last(self) -> Iterator[bytes]:

@@ -13,7 +13,6 @@ from orchestrator_worker.api.chat.response import RunResponse
 from orchestrator_worker.api.chat.schemas import ChatCompletionRequest, parse_chat_request
 from orchestrator_worker.api.deps import CurrentPrincipal, CurrentResources
 from orchestrator_worker.api.middleware import trace_of
-from orchestrator_worker.api.openapi import CHAT_ERRORS, CHAT_OK, CHAT_OPENAPI, errors
 from orchestrator_worker.errors import InvalidRequest
 from orchestrator_worker.orchestration.run import RunRequest
 from orchestrator_worker.teams.scaling import scaled
@@ -85,7 +84,6 @@ def chat_router(limiter: Limiter, rate: str) -> APIRouter:
         methods=["POST"],
         response_class=Response,
         response_model=None,
-        responses={200: CHAT_OK, **errors(*CHAT_ERRORS)},
-        openapi_extra=CHAT_OPENAPI,
+        operation_id="createChatCompletion",
     )
     return router

@@ -38,10 +38,12 @@ class _Wire(BaseModel):
 
 
 class TextPart(_Wire):
-    """A piece of text."""
+    """A piece of text; other kinds of parts are refused."""
 
-    type: Literal["text"]
-    text: str
+    type: Literal["text"] = Field(
+        description="Used. Only `text`; images, audio and files are refused."
+    )
+    text: str = Field(description="Used. Blank text is left out.")
 
 
 def _content_form(content: Any) -> str:
@@ -60,23 +62,29 @@ Content = Annotated[
 class SystemMessage(_Wire):
     """Instructions; `developer` is OpenAI's newer name for the same."""
 
-    role: Literal["system", "developer"]
-    content: Content
+    role: Literal["system", "developer"] = Field(
+        description="Used. Both mean the same, wherever they stand among the messages."
+    )
+    content: Content = Field(description="Used. One text, or up to 1,000 parts of text.")
 
 
 class UserMessage(_Wire):
     """A turn of the person."""
 
-    role: Literal["user"]
-    content: Content
+    role: Literal["user"] = Field(description="Used. Turns of one role in a row count as one turn.")
+    content: Content = Field(description="Used. One text, or up to 1,000 parts of text.")
 
 
 class AssistantMessage(_Wire):
     """An earlier answer; `reasoning_content` that clients echo is dropped."""
 
-    role: Literal["assistant"]
-    content: Content | None = None
-    tool_calls: None = None
+    role: Literal["assistant"] = Field(description="Used. May not be the last turn.")
+    content: Content | None = Field(
+        default=None, description="Used. One text, or up to 1,000 parts of text; null is left out."
+    )
+    tool_calls: None = Field(
+        default=None, description="Refused unless null: callers' tools are not supported."
+    )
 
 
 ChatMessage = Annotated[SystemMessage | UserMessage | AssistantMessage, Field(discriminator="role")]
@@ -85,13 +93,16 @@ ChatMessage = Annotated[SystemMessage | UserMessage | AssistantMessage, Field(di
 class StreamOptions(_Wire):
     """What a stream should carry besides the answer."""
 
-    include_usage: bool | None = None
+    include_usage: bool | None = Field(
+        default=None,
+        description="Used. True: a chunk with `usage` and no choices stands before `[DONE]`.",
+    )
 
 
 class ResponseFormat(_Wire):
     """Only plain text for now."""
 
-    type: Literal["text"]
+    type: Literal["text"] = Field(description="Only `text`, which changes nothing.")
 
 
 _UNSUPPORTED = (
@@ -107,17 +118,35 @@ _UNSUPPORTED = (
 
 
 class ChatCompletionRequest(_Wire):
-    """The body of POST /v1/chat/completions."""
+    """The body of POST /v1/chat/completions. Fields that are not listed, here or further in, are
+    ignored.
+    """
 
-    model: str = Field(description="A served model; GET /v1/models lists them.")
-    messages: list[ChatMessage] = Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    max_completion_tokens: int | None = Field(
-        default=None, ge=1, description="Cap on the final answer; wins over max_tokens."
+    model: str = Field(description="Used. A served model; GET /v1/models lists them.")
+    messages: list[ChatMessage] = Field(
+        min_length=1,
+        max_length=MAX_MESSAGES,
+        fail_fast=True,
+        description="Used. The conversation so far, at most 1,000 messages; its last turn must be "
+        "the user's. Roles `tool` and `function` are refused.",
     )
-    max_tokens: int | None = Field(default=None, ge=1, description="Cap on the final answer.")
-    n: Literal[1] | None = None
+    stream: bool | None = Field(
+        default=None, description="Used. True: the answer comes in chunks as it is written."
+    )
+    stream_options: StreamOptions | None = Field(
+        default=None, description="Used when the answer is streamed, otherwise without effect."
+    )
+    max_completion_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        description="Used. Cap on the final answer in tokens; wins over `max_tokens`.",
+    )
+    max_tokens: int | None = Field(
+        default=None, ge=1, description="Used. Cap on the final answer in tokens."
+    )
+    n: Literal[1] | None = Field(
+        default=None, description="Accepted without effect when 1; more answers are refused."
+    )
     temperature: float | None = Field(
         default=None, ge=0, le=2, description="Accepted without effect: Claude takes none."
     )
@@ -126,11 +155,20 @@ class ChatCompletionRequest(_Wire):
     )
     reasoning_effort: ReasoningEffort | None = Field(
         default=None,
-        description="none, minimal: a single call; high and above: more thought, finer plans.",
+        description="Used. `none`, `minimal`: a single call; `low`: little thought; `high` and "
+        "above: more thought, finer plans and longer outputs. Null: as the team is set.",
     )
-    response_format: ResponseFormat | None = None
-    logprobs: Literal[False] | None = None
-    modalities: list[Literal["text"]] | None = None
+    response_format: ResponseFormat | None = Field(
+        default=None,
+        description="Accepted without effect when its type is `text`; JSON forms are refused.",
+    )
+    logprobs: Literal[False] | None = Field(
+        default=None, description="Accepted without effect when false; true is refused."
+    )
+    modalities: list[Literal["text"]] | None = Field(
+        default=None,
+        description='Accepted without effect when `["text"]`; other kinds are refused.',
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -28,6 +28,16 @@ def usage_object(run: Run) -> dict[str, Any]:
     }
 
 
+def spent(run: Run) -> dict[str, Any]:
+    """Return what the calls of a run that have ended so far have used."""
+    total = run.ledger.usage
+    return {
+        "input_tokens": total.total_input_tokens,
+        "output_tokens": total.output_tokens,
+        "cost_usd": usd(run.ledger.cost_usd),
+    }
+
+
 def phases(run: Run) -> dict[str, float | None]:
     """Return how long each phase took, in seconds; None: it did not happen."""
     return {

@@ -233,3 +233,33 @@ def summary(*agents: Json, **changes: Any) -> Json:
         "phases": {"coordination_seconds": 2.1, "synthesis_seconds": 1.0},
         **changes,
     }
+
+
+def staged(*parts: bytes | threading.Event) -> Script:
+    """Send the parts of a stream; wait at each event until the test sets it, or the client left."""
+
+    def play(exchange: Exchange) -> None:
+        exchange.send(STREAM_HEAD)
+        for part in parts:
+            if isinstance(part, bytes):
+                exchange.send(part)
+            else:
+                assert part.wait(WAIT_SECONDS)
+
+    return play
+
+
+def then_silent(*events: bytes) -> Script:
+    """Send the events as one stream that stays open until the client leaves."""
+
+    def play(exchange: Exchange) -> None:
+        exchange.send(STREAM_HEAD, *events)
+        exchange.wait_until_client_leaves()
+
+    return play
+
+
+def in_turn(*scripts: Script) -> Script:
+    """A script for each question."""
+    left = list(scripts)
+    return lambda exchange: left.pop(0)(exchange)
