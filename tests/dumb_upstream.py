@@ -254,9 +254,12 @@ class DumbUpstream:
         self.url = ""
         self.in_flight = 0
         self.in_flight_peak = 0
+        self.workers_peak = 0
         self.models: dict[str, dict[str, Any]] = {}
         """What the models endpoint says, by id; `models_status` for all else."""
         self.models_status = 404
+        self.date: str | None = None
+        """What the models endpoint says the time is, as a `date` header has it."""
         self._answers: dict[str, list[Answer]] = {"warm-up": [Warmed()]}
         self._by_title: dict[str, list[Answer]] = {}
         self._arrival = asyncio.Condition()
@@ -274,6 +277,7 @@ class DumbUpstream:
         self.calls.clear()
         self.connections = 0
         self.in_flight_peak = self.in_flight
+        self.workers_peak = 0
         self.models.clear()
         self.models_status = 404
         self._answers = {"warm-up": [Warmed()]}
@@ -325,8 +329,9 @@ class DumbUpstream:
             model = self.models.get(path.rpartition("/")[2])
             status = 200 if model else self.models_status
             body = json.dumps(model or {"data": [], "has_more": False}).encode()
+            date = f"date: {self.date}\r\n" if self.date else ""
             writer.write(
-                f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n"
+                f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{date}"
                 f"content-length: {len(body)}\r\n\r\n".encode()
                 + body
             )
@@ -347,6 +352,8 @@ class DumbUpstream:
 
         self.in_flight += 1
         self.in_flight_peak = max(self.in_flight_peak, self.in_flight)
+        busy = [it for it in self.calls_of("worker") if not it.done and not it.client_left.is_set()]
+        self.workers_peak = max(self.workers_peak, len(busy))
         try:
             async with asyncio.TaskGroup() as tasks:
                 answering = tasks.create_task(self._run(self._next(call), call, write))

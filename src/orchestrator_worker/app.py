@@ -47,8 +47,7 @@ def create_app(settings: Settings, retry: RetryPolicy | None = None) -> FastAPI:
         # Streams end by themselves within the server's grace; sse-starlette would cut them at
         # SIGTERM.
         AppStatus.disable_automatic_graceful_drain()
-        async with AsyncExitStack() as stack:
-            upstream = await _open_upstream(settings, stack)
+        async with open_upstream(settings) as upstream:
             claude = claude_chain(upstream, LogLedger(), policy)
             resources = Resources(
                 orchestrator=Orchestrator(claude, settings.run.max_workers_per_process),
@@ -84,15 +83,18 @@ def claude_chain(client: ClaudeClient, ledger: Ledger, retry: RetryPolicy) -> Cl
     return RetryingClient(NegotiatingClient(MeteredClient(TracedClient(client), ledger)), retry)
 
 
-async def _open_upstream(settings: Settings, stack: AsyncExitStack) -> AnthropicClient:
+@asynccontextmanager
+async def open_upstream(settings: Settings) -> AsyncGenerator[AnthropicClient]:
+    """Reach Claude as the settings say; without key and address, a simulator that lives as long."""
     base_url = settings.claude.base_url
-    if settings.simulated:
-        simulator = await stack.enter_async_context(EmbeddedSimulator())
-        base_url = simulator.url
-        _log.warning("simulated", reason="ANTHROPIC_API_KEY is not set", upstream=base_url)
-    client = _new_client(settings, base_url)
-    stack.push_async_callback(client.close)
-    return client
+    async with AsyncExitStack() as stack:
+        if settings.simulated:
+            simulator = await stack.enter_async_context(EmbeddedSimulator())
+            base_url = simulator.url
+            _log.warning("simulated", reason="ANTHROPIC_API_KEY is not set", upstream=base_url)
+        client = _new_client(settings, base_url)
+        stack.push_async_callback(client.close)
+        yield client
 
 
 def _new_client(settings: Settings, base_url: str | None) -> AnthropicClient:

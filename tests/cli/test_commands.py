@@ -1,55 +1,19 @@
 """The command line as a person meets it: real processes, exit codes, one line for a mistake."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import jwt
 import pytest
 
+from cli.commands import PLAIN, SECRET, command, running
+
 ROOT = Path(__file__).parent.parent.parent
-SECRET = "cli-secret-0123456789-0123456789-0123456789-0123456789"
-PLAIN = {
-    name: value
-    for name, value in os.environ.items()
-    if name in {"PATH", "HOME"} or name.startswith("COVERAGE")
-}
-
-
-def command(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "orchestrator_worker", *words],
-        env={**PLAIN, **variables},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-
-
-@contextmanager
-def running(*words: str, **variables: str) -> Generator[tuple[subprocess.Popen[str], str]]:
-    """Run a server command; yields it and the first line it prints."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "orchestrator_worker", *words],
-        env={**PLAIN, **variables},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout
-    try:
-        yield process, process.stdout.readline()
-    finally:
-        process.kill()
-        process.wait(10)
-        process.stdout.close()
 
 
 def test_the_token_command_prints_a_token_and_nothing_else(tmp_path: Path) -> None:
@@ -72,8 +36,16 @@ def test_the_token_command_prints_a_token_and_nothing_else(tmp_path: Path) -> No
         (["serve"], {"JWT_SECRET_KEY": "canary-short"}, "JWT_SECRET_KEY"),
         (["serve"], {"API_HOST": "no such host!", "JWT_SECRET_KEY": SECRET}, "API_HOST"),
         (["serve"], {"PROMPTS_DIR": "/nowhere", "JWT_SECRET_KEY": SECRET}, "PROMPTS_DIR"),
-        (["fly"], {}, "invalid choice"),
-        ([], {}, "required"),
+        (["fly"], {}, "there is no 'fly'"),
+        (["sreve"], {}, "did you mean serve?"),
+        (["teams", "chekc"], {}, "did you mean check?"),
+        (["teams"], {}, "VERB"),
+        (["teams", "show", "orchestrator-wroker"], {}, "did you mean orchestrator-worker?"),
+        (["simulate", "--port", "99999"], {}, "0 to 65535"),
+        (["simulate", "--port", "x"], {}, "0 to 65535"),
+        (["ask", "--max-tokens", "0", "x"], {}, "greater than zero"),
+        (["config", "--jsn"], {}, "unrecognized arguments: --jsn"),
+        ([], {}, "commands:"),
     ],
 )
 def test_a_mistake_is_said_in_words_and_ends_with_two(
@@ -97,8 +69,50 @@ def test_a_port_in_use_is_one_clear_line() -> None:
 
 
 def test_version_and_help() -> None:
-    assert command("--version").stdout.startswith("orchestrator-worker ")
-    assert "simulate" in command("--help").stdout
+    plain, other = command("version").stdout, command("--version").stdout
+    assert plain == other
+    told = json.loads(command("version", "--json").stdout)
+    assert f"orchestrator-worker {told['version']}\n" in plain
+    assert set(told["packages"]) >= {"anthropic", "fastapi"}
+    help_text = command("--help").stdout
+    assert "simulate" in help_text
+    assert max(map(len, help_text.splitlines())) <= 80
+
+
+def test_a_reader_that_leaves_is_no_mistake() -> None:
+    writing = subprocess.Popen(
+        [sys.executable, "-m", "orchestrator_worker", "config"],
+        env=PLAIN,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert writing.stdout
+    assert writing.stderr
+    writing.stdout.close()
+    assert writing.wait(20) == 141
+    assert writing.stderr.read() == b""
+    writing.stderr.close()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_a_shell_gets_the_script_that_completes_the_commands(shell: str, tmp_path: Path) -> None:
+    script = command("completion", shell).stdout
+    assert all(word in script for word in ("serve", "doctor", "--expires-in", "--interactive"))
+    if shell == "bash":
+        (tmp_path / "completion").write_text(script)
+        completed = subprocess.run(
+            [
+                "bash",
+                "-c",
+                "source completion; COMP_WORDS=(orchestrator-worker do) COMP_CWORD=1; "
+                "_shtab_orchestrator_worker; echo ${COMPREPLY[@]}",
+            ],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert completed.stdout.strip() == "doctor"
 
 
 def get(url: str) -> bytes:

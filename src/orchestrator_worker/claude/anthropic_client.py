@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
@@ -142,6 +143,24 @@ class AnthropicClient:
         retires_at: Any = getattr(info, "retires_at", None)
         known = lifecycle if lifecycle in {"active", "deprecated", "retired"} else "unknown"
         return ModelStatus(model, known, None if retires_at is None else str(retires_at)[:10])
+
+    async def clock_ahead(self) -> timedelta | None:
+        """Return how far this machine's clock is ahead of the server's, to a second or so; None
+        where the server does not tell the time.
+
+        Raises:
+            UpstreamError: it does not answer, or refuses the key.
+        """
+        try:
+            headers = (await self._sdk.models.with_raw_response.list(limit=1)).headers
+        except anthropic.NotFoundError as error:
+            headers = error.response.headers
+        except (anthropic.APIError, *_TRANSPORT_ERRORS, *_NOT_THE_API) as error:
+            raise _from_sdk(error) from error
+        try:
+            return utc_now() - parsedate_to_datetime(headers.get("date", ""))
+        except (ValueError, TypeError):
+            return None
 
     async def close(self) -> None:
         """Close the connections; calls in flight fail."""

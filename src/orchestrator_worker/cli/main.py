@@ -1,89 +1,86 @@
-"""The command line: parses words, calls what does the work, and turns mistakes into one line and an
-exit code.
+"""The command line: calls what does the work, and turns mistakes into one line and an exit code.
 
 Exit codes: 0 done, 1 failed while running, 2 a mistake in the words, the settings or the team
-files.
+files; those of `ask` are its client's.
 """
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from orchestrator_worker import __version__
-from orchestrator_worker.auth.tokens import DEFAULT_LIFETIME
-from orchestrator_worker.cli.arguments import duration, not_empty
+from orchestrator_worker.cli.parser import PROGRAM, build_parser
 from orchestrator_worker.errors import ConfigurationError
-
-DEFAULT_SIMULATOR_PORT = 8100
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help(sys.stderr)
+        return 2
     try:
-        return options.run(options)
+        code = _COMMANDS[options.command](options)
+        sys.stdout.flush()
     except ConfigurationError as error:
         for line in str(error).splitlines():
-            print(f"orchestrator-worker: {line}", file=sys.stderr)
+            print(f"{PROGRAM}: {line}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # What is still buffered must not fail again while the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         return 130
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="orchestrator-worker",
-        description="A team of Claude agents behind one OpenAI-compatible endpoint.",
-    )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    serve = commands.add_parser(
-        "serve",
-        help="serve the HTTP API",
-        description="Serve the HTTP API. Its settings are variables of the environment or of "
-        ".env in the working directory, such as API_HOST and API_PORT; see .env.example.",
-    )
-    serve.set_defaults(run=_serve)
-
-    token = commands.add_parser("token", help="print a bearer token for the API")
-    token.add_argument(
-        "--subject", type=not_empty, default="local", help="who it is for (default: local)"
-    )
-    token.add_argument(
-        "--expires-in",
-        type=duration,
-        default=DEFAULT_LIFETIME,
-        metavar="DURATION",
-        help="7d, 24h, 30m, 3600s, 2w (default: 7d)",
-    )
-    token.set_defaults(run=_token)
-
-    simulate = commands.add_parser("simulate", help="serve a simulator of the Claude Messages API")
-    simulate.add_argument("--host", default="127.0.0.1", help="address (default: 127.0.0.1)")
-    simulate.add_argument(
-        "--port",
-        type=int,
-        default=DEFAULT_SIMULATOR_PORT,
-        help=f"port; 0 picks a free one (default: {DEFAULT_SIMULATOR_PORT})",
-    )
-    simulate.set_defaults(run=_simulate)
-    return parser
+    return code
 
 
 # The commands import what they need: `token` must not wait for the web framework or the SDK.
-def _serve(_options: argparse.Namespace) -> int:
+def _serve(options: argparse.Namespace) -> int:
+    if options.reload:
+        from orchestrator_worker.cli.reloading import serve_reloading
+
+        return serve_reloading()
     from orchestrator_worker.cli.serve import serve
 
     return serve()
 
 
-def _token(options: argparse.Namespace) -> int:
-    from orchestrator_worker.auth.signing import token_signer
-    from orchestrator_worker.config import load_settings
+def _ask(options: argparse.Namespace) -> int:
+    from orchestrator_worker.cli.ask import ask
 
-    print(token_signer(load_settings()).issue(options.subject, options.expires_in))
-    return 0
+    return ask(options)
+
+
+def _token(options: argparse.Namespace) -> int:
+    from orchestrator_worker.cli.token import token
+
+    return token(options.subject, options.expires_in, as_json=options.json)
+
+
+def _teams(options: argparse.Namespace) -> int:
+    from orchestrator_worker.cli import teams
+
+    if options.verb == "show":
+        return teams.show_team(options.team, as_json=options.json)
+    if options.verb == "check":
+        return teams.check_teams(options.folder, as_json=options.json)
+    return teams.list_teams(as_json=options.json)
+
+
+def _config(options: argparse.Namespace) -> int:
+    from orchestrator_worker.cli.config import check_config, show_config
+
+    if options.verb == "check":
+        return check_config(as_json=options.json)
+    return show_config(only_changed=options.changed, as_json=options.json)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from orchestrator_worker.cli.doctor import doctor
+
+    return doctor(as_json=options.json)
 
 
 def _simulate(options: argparse.Namespace) -> int:
@@ -91,3 +88,29 @@ def _simulate(options: argparse.Namespace) -> int:
 
     serve(options.host, options.port)
     return 0
+
+
+def _completion(options: argparse.Namespace) -> int:
+    import shtab
+
+    print(shtab.complete(build_parser(), options.shell))
+    return 0
+
+
+def _version(options: argparse.Namespace) -> int:
+    from orchestrator_worker.cli.version import version
+
+    return version(as_json=getattr(options, "json", False))
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "serve": _serve,
+    "ask": _ask,
+    "token": _token,
+    "teams": _teams,
+    "config": _config,
+    "doctor": _doctor,
+    "simulate": _simulate,
+    "completion": _completion,
+    "version": _version,
+}

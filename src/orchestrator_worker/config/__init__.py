@@ -9,17 +9,22 @@ from orchestrator_worker.config.loading import Loaded, load, load_settings
 from orchestrator_worker.config.settings import (
     MIN_SECRET_BYTES,
     CorsSettings,
+    PathSettings,
     RateLimitSettings,
     RetrySettings,
     RoleSettings,
     Settings,
 )
+from orchestrator_worker.config.sources import ENV_FILE, REPLACED, process_variable
 from orchestrator_worker.config.variables import Variable, variable_names, variables
 
 __all__ = [
+    "ENV_FILE",
     "MIN_SECRET_BYTES",
+    "REPLACED",
     "CorsSettings",
     "Loaded",
+    "PathSettings",
     "RateLimitSettings",
     "RetrySettings",
     "RoleSettings",
@@ -27,6 +32,7 @@ __all__ = [
     "Variable",
     "load",
     "load_settings",
+    "process_variable",
     "variable_names",
     "variables",
 ]

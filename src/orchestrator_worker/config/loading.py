@@ -22,6 +22,16 @@ class Loaded:
     mistakes: tuple[str, ...]
     """One line each: the variable, what is wrong, where it is set. Never a value."""
 
+    def accepted(self) -> Settings:
+        """Return the settings.
+
+        Raises:
+            ConfigurationError: one line per mistake.
+        """
+        if self.mistakes:
+            raise ConfigurationError("\n".join(self.mistakes))
+        return self.settings
+
 
 def load_settings() -> Settings:
     """Read and check the environment.
@@ -29,10 +39,7 @@ def load_settings() -> Settings:
     Raises:
         ConfigurationError: one line per mistake, each naming its variable and never its value.
     """
-    loaded = load()
-    if loaded.mistakes:
-        raise ConfigurationError("\n".join(loaded.mistakes))
-    return loaded.settings
+    return load().accepted()
 
 
 def load() -> Loaded:

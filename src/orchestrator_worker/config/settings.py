@@ -18,6 +18,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    StringConstraints,
     field_validator,
 )
 
@@ -26,9 +27,11 @@ MIN_SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
 PhaseSeconds = Annotated[float, Field(ge=1, le=270)]
-Tokens = Annotated[int, Field(ge=1, le=128_000)]
-Name = Annotated[str, Field(min_length=1)]
+OutputTokens = Annotated[int, Field(ge=1, le=128_000)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+ModelName = Annotated[str, StringConstraints(pattern=r"^\S{1,200}$")]
 
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _ORIGIN = re.compile(r"\*|https?://[^/\s?#@]+")
 
 
@@ -52,9 +55,17 @@ def _split(value: object) -> object:
         raise ValueError("must be words separated by commas, or a JSON array of them") from error
 
 
+def _tokens(words: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(map(_TOKEN.fullmatch, words)):
+        raise ValueError("must be words as headers have them, separated by commas")
+    return words
+
+
 RATE = AfterValidator(_rate)
 Rate = Annotated[str, RATE]
 Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Tokens = Annotated[Words, AfterValidator(_tokens)]
+"""As header fields have them: methods, names of headers, or `*` for all."""
 
 
 class Group(BaseModel):
@@ -99,11 +110,11 @@ class ApiSettings(Group):
     """The address to listen on; 0.0.0.0 for all."""
     port: int = Field(default=8000, validation_alias="API_PORT", ge=0, le=65535)
     """0 picks a free port, which the start-up log names."""
-    title: Name = Field(default="Orchestrator Worker", validation_alias="API_TITLE")
+    title: Text = Field(default="Orchestrator Worker", validation_alias="API_TITLE")
     """The title of the API's description at `/docs` and `/openapi.json`."""
-    version: Name | None = Field(default=None, validation_alias="API_VERSION")
+    version: Text | None = Field(default=None, validation_alias="API_VERSION")
     """The version in the API's description. Empty: the service's own."""
-    service_model_name: Name = Field(
+    service_model_name: ModelName = Field(
         default="orchestrator-worker", validation_alias="SERVICE_MODEL_NAME"
     )
     """What callers put into `model` for the default team."""
@@ -126,9 +137,9 @@ class CorsSettings(Group):
     """
     allow_credentials: bool = Field(default=False, validation_alias="CORS_ALLOW_CREDENTIALS")
     """Whether such pages may send cookies. The API needs none; refused together with `*`."""
-    allow_methods: Words = Field(default=("*",), validation_alias="CORS_ALLOW_METHODS")
+    allow_methods: Tokens = Field(default=("*",), validation_alias="CORS_ALLOW_METHODS")
     """Methods they may use, separated by commas; `*` for all."""
-    allow_headers: Words = Field(default=("*",), validation_alias="CORS_ALLOW_HEADERS")
+    allow_headers: Tokens = Field(default=("*",), validation_alias="CORS_ALLOW_HEADERS")
     """Headers they may send, separated by commas; `*` for all."""
 
     @field_validator("origins")
@@ -151,9 +162,9 @@ class RoleSettings(Group):
 class LeadSettings(RoleSettings):
     """The lead, which answers or delegates."""
 
-    model: Name = Field(default="claude-sonnet-5-5", validation_alias="ORCHESTRATOR_MODEL")
+    model: ModelName = Field(default="claude-sonnet-5-5", validation_alias="ORCHESTRATOR_MODEL")
     """A model id, or `haiku`, `sonnet` or `opus`."""
-    max_tokens: Tokens = Field(default=8192, validation_alias="ORCHESTRATOR_MAX_TOKENS")
+    max_tokens: OutputTokens = Field(default=8192, validation_alias="ORCHESTRATOR_MAX_TOKENS")
     """Its longest output, in tokens."""
     effort: Effort = Field(default="medium", validation_alias="ORCHESTRATOR_EFFORT")
     """How much it thinks."""
@@ -162,9 +173,9 @@ class LeadSettings(RoleSettings):
 class WorkerSettings(RoleSettings):
     """The workers, which run subtasks."""
 
-    model: Name = Field(default="claude-haiku-5-5", validation_alias="WORKER_MODEL")
+    model: ModelName = Field(default="claude-haiku-5-5", validation_alias="WORKER_MODEL")
     """A model id, or `haiku`, `sonnet` or `opus`."""
-    max_tokens: Tokens = Field(default=4096, validation_alias="WORKER_MAX_TOKENS")
+    max_tokens: OutputTokens = Field(default=4096, validation_alias="WORKER_MAX_TOKENS")
     """The longest output of each, in tokens."""
     effort: Effort = Field(default="low", validation_alias="WORKER_EFFORT")
     """How much each thinks."""
@@ -173,9 +184,9 @@ class WorkerSettings(RoleSettings):
 class SynthesizerSettings(RoleSettings):
     """The synthesizer, which writes the answer from the results."""
 
-    model: Name = Field(default="claude-haiku-5-5", validation_alias="SYNTHESIZER_MODEL")
+    model: ModelName = Field(default="claude-haiku-5-5", validation_alias="SYNTHESIZER_MODEL")
     """A model id, or `haiku`, `sonnet` or `opus`."""
-    max_tokens: Tokens = Field(default=8192, validation_alias="SYNTHESIZER_MAX_TOKENS")
+    max_tokens: OutputTokens = Field(default=8192, validation_alias="SYNTHESIZER_MAX_TOKENS")
     """Its longest output, in tokens."""
     effort: Effort = Field(default="low", validation_alias="SYNTHESIZER_EFFORT")
     """How much it thinks."""
@@ -184,11 +195,11 @@ class SynthesizerSettings(RoleSettings):
 class TierSettings(Group):
     """The models behind the short names."""
 
-    haiku: Name = Field(default="claude-haiku-5-5", validation_alias="MODEL_HAIKU")
+    haiku: ModelName = Field(default="claude-haiku-5-5", validation_alias="MODEL_HAIKU")
     """What `haiku` means in plans, team files and the settings above."""
-    sonnet: Name = Field(default="claude-sonnet-5-5", validation_alias="MODEL_SONNET")
+    sonnet: ModelName = Field(default="claude-sonnet-5-5", validation_alias="MODEL_SONNET")
     """What `sonnet` means there."""
-    opus: Name = Field(default="claude-opus-5-5", validation_alias="MODEL_OPUS")
+    opus: ModelName = Field(default="claude-opus-5-5", validation_alias="MODEL_OPUS")
     """What `opus` means there."""
 
 

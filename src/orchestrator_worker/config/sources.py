@@ -131,3 +131,8 @@ def _notices(process: Mapping[str, str], in_file: Mapping[str, str]) -> Iterator
         alike = difflib.get_close_matches(name, known, n=1, cutoff=ALIKE)
         if alike and name not in known:
             yield name, f"has no effect; did you mean {alike[0]}?"
+
+
+def process_variable(name: str) -> str | None:
+    """Return a variable of the process that is no setting of the service, such as a client's."""
+    return _set(EnvSettingsSource(_Reader).env_vars).get(name)
