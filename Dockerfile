@@ -22,7 +22,7 @@ RUN /tools/bin/pip --python /app/bin/python install --only-binary :all: --requir
 COPY requirements-build.lock ./
 RUN /tools/bin/pip install --only-binary :all: --require-hashes -r requirements-build.lock
 
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE console_client.py ./
 COPY prompts prompts
 COPY src src
 RUN /tools/bin/pip wheel --no-deps --no-index --no-build-isolation --wheel-dir /wheels . \

@@ -1,22 +1,27 @@
 #!/usr/bin/env bash
-# Checks the container files without a container engine: lints them, builds the image for real on a
-# Debian stand-in for its base image, and runs the result in a sandbox as strict as the compose file.
-# Run it after a change to Dockerfile, .dockerignore, docker-compose*.yml, requirements*.lock or
-# config.py. About a minute; building and running need root and: buildah bubblewrap mmdebstrap.
+# Checks the container files without a container engine: lints them, lets Compose merge its files,
+# builds the image for real on a Debian stand-in for its base image, and runs the result, with and
+# without files of secrets, in a sandbox as strict as the compose file.
+# Run it after a change to Dockerfile, .dockerignore, docker-compose*.yml, requirements*.lock or the
+# settings. Two minutes, more on a busy machine; all but the lint needs root and: buildah bubblewrap mmdebstrap.
 #
 #   scripts/check-container.sh                 does what this machine has the tools for
 #   scripts/check-container.sh --require-all   fails when a step cannot be done
 #   scripts/check-container.sh --install       installs the tools by apt first
 #
-# DEBIAN_MIRROR=URL takes the stand-in from there instead of mmdebstrap's own choice.
+# DEBIAN_MIRROR=URL takes Debian from there instead of mmdebstrap's own choice.
 set -euo pipefail
 
 readonly HADOLINT_VERSION=2.15.1 CHECK_JSONSCHEMA_VERSION=0.39.0
 readonly USER_ID=10001
 readonly PORT=8642 # not the image's, so the checks show that API_PORT is honoured
+readonly UPSTREAM_PORT=8643
 readonly START_SECONDS=15 STOP_SECONDS=5
+readonly SIZE_TOLERANCE=10 # per cent by which the documentation may be wrong
+readonly DOCUMENTATION=docs/deployment.md
+readonly CANARY=sk-ant-canary-5c1f9e
 
-usage() { sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 require_all=false
 install=false
@@ -43,8 +48,9 @@ skipped=0
 root=''          # where the built image is mounted
 service_pid=''   # the service, as this machine numbers it
 sandbox_pid=''   # the bubblewrap around it
+upstream_pid=''  # what stands for Claude beside it
 entered=()       # what puts a command into the service's network
-environment=() command=() probe=() working_directory=()
+compose=() environment=() command=() probe=() working_directory=() override=() secrets=()
 
 step() { printf '\n== %s\n' "$*"; }
 passed() { printf 'ok: %s\n' "$*"; }
@@ -68,6 +74,7 @@ clean_up() {
     local code=$?
     trap - EXIT INT TERM
     if [[ -n $service_pid ]]; then kill -KILL "$service_pid" 2>/dev/null || true; fi
+    if [[ -n $upstream_pid ]]; then kill -KILL "$upstream_pid" 2>/dev/null || true; fi
     if [[ -n $sandbox_pid ]]; then
         kill -KILL "$sandbox_pid" 2>/dev/null || true
         wait "$sandbox_pid" 2>/dev/null || true
@@ -105,13 +112,65 @@ lint() {
         return
     fi
     if "$lint_venv/bin/hadolint" Dockerfile; then passed 'hadolint'; else failure 'hadolint'; fi
-    if "$lint_venv/bin/check-jsonschema" --quiet --builtin-schema vendor.compose-spec \
-        docker-compose.yml docker-compose.dev.yml; then
-        passed 'both compose files follow the compose specification'
+    if follows_compose_spec docker-compose*.yml; then
+        passed "$(printf '%s ' docker-compose*.yml)follow the compose specification"
     else
         failure 'compose specification'
     fi
 }
+
+follows_compose_spec() {
+    "$lint_venv/bin/check-jsonschema" --quiet --builtin-schema vendor.compose-spec "$@"
+}
+
+# Into `compose`: this machine's Docker Compose, or Debian's, unpacked for this run.
+find_compose() {
+    if docker compose version >/dev/null 2>&1; then
+        compose=(docker compose)
+        return
+    fi
+    mmdebstrap --quiet --variant=extract --include=docker-compose \
+        "$1" "$work/compose" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} || die 'docker-compose from Debian'
+    compose=("$work/compose/usr/libexec/docker/cli-plugins/docker-compose")
+}
+
+# merged OUTPUT FILE...: what Compose makes of the files, where .env and the shell have a key.
+merged() {
+    local output=$1 options=() name
+    shift
+    for name in "$@"; do options+=(-f "$name"); done
+    (cd "$work/project" && ANTHROPIC_API_KEY=$CANARY JWT_SECRET_KEY=$CANARY \
+        "${compose[@]}" "${options[@]}" config) >"$output"
+}
+
+check_compose() {
+    local base=docker-compose.yml dev=docker-compose.dev.yml files_of_secrets=docker-compose.secrets.yml
+    local rendered=$work/merged.yml files name
+    step 'Compose merges its files'
+    find_compose "$(suite)"
+    mkdir "$work/project"
+    cp "$base" "$dev" "$files_of_secrets" "$work/project"
+    for name in ANTHROPIC_API_KEY JWT_SECRET_KEY; do printf '%s=%s\n' "$name" "$CANARY"; done \
+        >"$work/project/.env"
+    for files in "$base" "$base $dev" "$base $files_of_secrets" "$base $files_of_secrets $dev"; do
+        # shellcheck disable=SC2086 # a list of names without spaces
+        if merged "$rendered" $files && follows_compose_spec "$rendered"; then
+            passed "$files"
+        else
+            failure "$files"
+        fi
+        [[ $files == *secrets* ]] || continue
+        if grep -qF "$CANARY" "$rendered"; then
+            failure 'a secret of .env or the shell gets past the files of secrets'
+        else
+            passed 'the files of secrets set aside what .env and the shell have'
+        fi
+    done
+    printf 'merged by %s\n' "$("${compose[@]}" version)"
+}
+
+suite() { base_image | sed 's/.*-//'; }
+base_image() { sed -n 's/^ARG PYTHON_IMAGE=//p' Dockerfile | sed 's/@.*//'; } # a stand-in has another digest
 
 # pip's settings of this machine in one file, and the local paths they name, as volumes for the time
 # of the build: it reaches the same index, and neither image nor repository learns of it.
@@ -144,42 +203,59 @@ for path in sorted(mounts):
 PYTHON
 }
 
-# make_stand_in IMAGE: Debian with its own Python under the name of IMAGE.
-make_stand_in() {
-    local base=$1 suite=${1##*-} container started=$SECONDS
-    step "Stand-in for $base: Debian $suite and its Python"
+# The checkout with secrets at the places where people keep them.
+copy_context() {
+    mkdir "$work/context"
+    tar --create --exclude=./.git --exclude=./.venv --exclude=./secrets . | tar --extract --directory "$work/context"
+    mkdir -p "$work/context/secrets"
+    for name in .env .env.production src/.env prompts/.env secrets/anthropic_api_key; do
+        printf '%s' "$CANARY" >"$work/context/$name"
+    done
+}
+
+# Debian of the base image's release with its own Python.
+fetch_debian() {
+    local started=$SECONDS
+    step "Debian $(suite)"
     mmdebstrap --quiet --variant=minbase --include=python3,python3-venv,ca-certificates \
-        "$suite" "$work/base.tar" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} || die "mmdebstrap $suite"
+        "$(suite)" "$work/base.tar" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} || return
+    passed "made in $((SECONDS - started)) s"
+}
+
+# make_stand_in IMAGE: that Debian under the name of IMAGE.
+make_stand_in() {
+    local container
     container=$(images from scratch)
     images add --quiet "$container" "$work/base.tar" / >/dev/null
-    images commit --quiet --format docker "$container" "docker.io/library/$base" >/dev/null
+    images commit --quiet --format docker "$container" "docker.io/library/$1" >/dev/null
     images rm "$container" >/dev/null
     rm "$work/base.tar"
-    passed "made in $((SECONDS - started)) s"
 }
 
 build() {
     local base started access
-    base=$(sed -n 's/^ARG PYTHON_IMAGE=//p' Dockerfile)
-    base=${base%@*} # a stand-in has another digest
+    base=$(base_image)
+    step "Build on this Debian in the place of $base"
     make_stand_in "$base"
-
-    step 'Build'
+    copy_context
     started=$SECONDS
     pip_access >"$work/access" || die 'the settings of pip'
     mapfile -t access <"$work/access"
     if ! images bud --isolation chroot --pull-never --format docker "${access[@]}" \
-        --build-arg "PYTHON_IMAGE=$base" --tag checked . >"$work/build.log" 2>&1; then
+        --build-arg "PYTHON_IMAGE=$base" --tag checked "$work/context" >"$work/build.log" 2>&1; then
         tail -n 40 "$work/build.log" >&2
         die 'buildah bud'
     fi
     passed "built in $((SECONDS - started)) s"
     root=$(images mount "$(images from --pull-never checked)")
+    if grep -rqF "$CANARY" "$root"/{app,data,etc,root,srv,tmp,var}; then die 'the image holds a secret of the checkout'; fi
+    passed 'no secret of the checkout is in the image'
     read_configuration
     measure
 }
 
-# Into `environment` (options for bubblewrap), `command`, `probe` and `working_directory`.
+# Into `environment` (options for bubblewrap), `command`, `probe` and `working_directory` what the
+# image says; into `override` (options again) and `secrets` (names) what the compose file adds.
 read_configuration() {
     images inspect --type image checked >"$work/image.json"
     "$lint_venv/bin/python" - "$work" "$USER_ID:$USER_ID" <<'PYTHON' || die 'the configuration of the image'
@@ -207,14 +283,24 @@ mistakes = [
 ]
 if mistakes:
     sys.exit("\n".join(mistakes))
+secrets = YAML(typ="safe").load(pathlib.Path("docker-compose.secrets.yml"))
+(service,) = secrets["services"].values()
+overridden = []
+for name, value in service["environment"].items():
+    overridden += ["--setenv", name, value]
 environment = ["--setenv", "HOME", "/"]  # what an engine sets for a user without an entry
 for entry in config["Env"]:
     environment += ["--setenv", *entry.split("=", 1)]
 command = config["Entrypoint"] + config["Cmd"]
-found = {"environment": environment, "command": command, "probe": probe}
+found = {
+    "environment": environment, "command": command, "probe": probe,
+    "override": overridden, "secrets": service["secrets"],
+}
 for name, words in {**found, "working_directory": [config["WorkingDir"]]}.items():
     (work / name).write_bytes(b"".join(word.encode() + b"\0" for word in words))
 PYTHON
+    mapfile -d '' override <"$work/override"
+    mapfile -d '' secrets <"$work/secrets"
     mapfile -d '' environment <"$work/environment"
     mapfile -d '' command <"$work/command"
     mapfile -d '' probe <"$work/probe"
@@ -222,17 +308,23 @@ PYTHON
 }
 
 measure() {
-    local sizes compressed
-    sizes=$("$lint_venv/bin/python" - "$work/image.json" <<'PYTHON'
+    local base_size added compressed documented
+    read -r base_size added < <("$lint_venv/bin/python" - "$work/image.json" <<'PYTHON'
 import json, sys
 
 layers = json.loads(json.load(open(sys.argv[1]))["Manifest"])["layers"]
-sizes = [layer["size"] / 1e6 for layer in layers]
-print(f"{sum(sizes[1:]):.0f} MB on the stand-in's {sizes[0]:.0f} MB, in all {sum(sizes):.0f} MB")
+first, *rest = (layer["size"] for layer in layers)
+print(round(first / 1e6), round(sum(rest) / 1e6))
 PYTHON
     )
-    compressed=$(tar -C "$root" -c app | gzip | wc -c)
-    printf 'size: %s; /app compressed %s MB\n' "$sizes" "$((compressed / 1000000))"
+    compressed=$(($(tar -C "$root" -c app | gzip | wc -c) / 1000000))
+    printf 'size: %s MB (%s MB compressed) on the %s MB of the stand-in\n' "$added" "$compressed" "$base_size"
+    documented=$(sed -n 's/.*\b\([0-9]\+\) MB more than.*/\1/p' "$DOCUMENTATION")
+    if ((100 * added < (100 - SIZE_TOLERANCE) * documented || 100 * added > (100 + SIZE_TOLERANCE) * documented)); then
+        failure "$DOCUMENTATION says ${documented:-nothing of how many} MB"
+    else
+        passed "$DOCUMENTATION says $documented MB, which is within $SIZE_TOLERANCE %"
+    fi
 }
 
 # sandboxed [OPTION OF BWRAP...] -- COMMAND...: the image's files read-only, its environment and
@@ -255,10 +347,13 @@ sandboxed() {
         --inh-caps=-all --bounding-set=-all -- "$@"
 }
 
+# start_service [OPTION OF BWRAP...]
 start_service() {
+    rm -rf "$work/volume"
     cp -a "$root/data" "$work/volume" # what an engine puts into a new named volume
     # As process 1, as in a container without an init; with no network but a loopback of its own.
-    sandboxed --as-pid-1 --unshare-net --info-fd 3 -- "${command[@]}" \
+    : >"$work/sandbox.json"
+    sandboxed --as-pid-1 --unshare-net --info-fd 3 "$@" -- "${command[@]}" \
         3>"$work/sandbox.json" >"$work/service.log" 2>&1 &
     sandbox_pid=$!
     until service_pid=$(sed -n 's/.*"child-pid": \([0-9]*\).*/\1/p' "$work/sandbox.json") \
@@ -289,6 +384,22 @@ r = c.getresponse()
 body = r.read().decode()
 print(r.status, json.loads(body)["choices"][0]["message"]["content"] if r.status == 200 else body)
 sys.exit(r.status != 200)
+'
+# An upstream that writes down the key of each request and refuses it.
+readonly REFUSE='
+import http.server, json, sys
+class Refusal(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        print("key", self.headers.get("x-api-key") or self.headers.get("authorization"), flush=True)
+        body = json.dumps({"type": "error", "error": {"type": "authentication_error", "message": "no"}}).encode()
+        self.send_response(401)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    do_GET = do_POST
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Refusal)
+print("listening", flush=True)
+server.serve_forever()
 '
 
 check_health() {
@@ -345,6 +456,65 @@ run() {
     check_stop
 }
 
+# Options for bubblewrap: the files of secrets where an engine mounts them.
+secret_files() {
+    local name
+    printf '%s\0' --tmpfs /run --perms 0755 --dir /run/secrets
+    mkdir "$work/secret-files"
+    for name in "${secrets[@]}"; do
+        printf '%s-%s-%s\n' "$CANARY" "$name" "$(head -c 24 /dev/urandom | base64 -w 0)" >"$work/secret-files/$name"
+        chmod 0400 "$work/secret-files/$name"
+        chown "$USER_ID:$USER_ID" "$work/secret-files/$name"
+        printf '%s\0' --ro-bind "$work/secret-files/$name" "/run/secrets/$name"
+    done
+}
+
+refusing_upstream() {
+    sandboxed --die-with-parent -- python -c "$REFUSE" "$UPSTREAM_PORT" >"$work/upstream.log" 2>&1 &
+    upstream_pid=$!
+    until grep -q listening "$work/upstream.log"; do
+        kill -0 "$upstream_pid" 2>/dev/null || die "upstream: $(<"$work/upstream.log")"
+        sleep 0.05
+    done
+}
+
+# asked SECRET: asks with a token signed with that secret; prints status and body.
+asked() {
+    local token
+    token=$(sandboxed --setenv JWT_SECRET_KEY "$1" -- orchestrator-worker token) || die 'orchestrator-worker token'
+    sandboxed -- python -c "$ASK" "$token" || true
+}
+
+run_with_secret_files() {
+    local files answer key
+    step 'Run with files of secrets (mode 0400, of the user) as in docker-compose.secrets.yml, in production'
+    secret_files >"$work/secret-options"
+    mapfile -d '' files <"$work/secret-options"
+    start_service "${files[@]}" "${override[@]}" --setenv LOG_LEVEL DEBUG \
+        --setenv ANTHROPIC_BASE_URL "http://127.0.0.1:$UPSTREAM_PORT"
+    check_health
+    refusing_upstream
+
+    answer=$(asked "$CANARY-another-secret-of-32-bytes-or-more")
+    [[ $answer == 401* ]] || die "a token of another secret: $answer"
+    key=$(<"$work/secret-files/anthropic_api_key")
+    if grep -qF "$key" "$work/upstream.log"; then die 'a refused request reached the upstream'; fi
+    answer=$(asked "$(<"$work/secret-files/jwt_secret_key")")
+    [[ $answer == 502* ]] || die "a token of the secret in the file, before an upstream that refuses: $answer"
+    grep -qF "$key" "$work/upstream.log" || die 'the key of the file did not reach the upstream'
+    passed 'a token of the secret in the file is accepted, one of another is not; the key of the file reaches the upstream'
+
+    check_stop
+    kill -KILL "$upstream_pid" 2>/dev/null || true
+    wait "$upstream_pid" 2>/dev/null || true
+    upstream_pid=''
+    grep -q request_finished "$work/service.log" || die 'nothing was logged'
+    if grep -qF "$CANARY" <<<"$answer" || grep -qF "$CANARY" "$work/service.log"; then
+        die 'a secret is in the log or in an answer'
+    fi
+    passed "neither secret is in the log at DEBUG ($(wc -l <"$work/service.log") lines, an upstream error among them)"
+}
+
 missing() {
     local tool package list=()
     for tool in buildah:buildah bwrap:bubblewrap mmdebstrap:mmdebstrap; do
@@ -363,17 +533,21 @@ main() {
     lint
     absent=$(missing)
     if [[ -n $absent ]]; then
-        skip "build and run: apt-get install $absent (or --install)"
+        skip "compose, build and run: apt-get install $absent (or --install)"
     elif ((EUID != 0)); then
-        skip 'build and run: they need root'
+        skip 'compose, build and run: they need root'
     elif [[ ! -e $lint_venv/complete ]]; then
-        skip 'build and run: they need the tools of the lint step'
+        skip 'compose, build and run: they need the tools of the lint step'
+    elif ! fetch_debian; then
+        skip 'compose, build and run: mmdebstrap cannot make a Debian (DEBIAN_MIRROR names a mirror)'
     else
+        check_compose
         build
         run
+        run_with_secret_files
     fi
 
-    step "Result: $failed failed, $skipped skipped"
+    step "Result: $failed failed, $skipped skipped, $SECONDS s"
     if ((failed > 0)); then exit 1; fi
     if $require_all && ((skipped > 0)); then exit 1; fi
 }

@@ -19,7 +19,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     --file)
       [ $# -gt 1 ] || wrong "--file needs a path"
-      [ -r "$2" ] && [ ! -d "$2" ] || wrong "cannot read $2"
+      { [ -r "$2" ] && [ ! -d "$2" ]; } || wrong "cannot read $2"
       arguments+=(--file "$2"); shift 2 ;;
     -*) wrong "unknown option $1 (see --help)" ;;
     "") wrong "the question is empty" ;;

@@ -3,6 +3,10 @@
 # With hashes, for every platform, and without the address of any index. Needs uv: pip install uv.
 set -euo pipefail
 
+case ${1:-} in
+  -h | --help) sed -n '2,3p' "${BASH_SOURCE[0]}" | sed 's/^# //'; exit 0 ;;
+esac
+
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 compile() {
   uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -3,6 +3,10 @@
 # Called by the other scripts; run it yourself after changing a lock. PYTHON chooses the interpreter.
 set -euo pipefail
 
+case ${1:-} in
+  -h | --help) sed -n '2,3p' "${BASH_SOURCE[0]}" | sed 's/^# //'; exit 0 ;;
+esac
+
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 kind=${1:-}
 case $kind in

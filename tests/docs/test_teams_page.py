@@ -11,9 +11,11 @@ from orchestrator_worker.teams.team_file import TeamFile
 from running_service import settings_from
 from served_teams import AS_BUNDLED
 from simulated import INSTANT, simulated
+from tests.docs.snippets import ROOT, blocks_of
+from tests.docs.teams_shown import teams_shown
 
-PAGE = (Path(__file__).parent.parent.parent / "docs" / "teams.md").read_text("utf-8")
-TEAMS = dict(re.findall(r"```toml\n# prompts/([a-z-]+)/(?:team\.toml\n)(.*?)```", PAGE, re.DOTALL))
+PAGE = (ROOT / "docs" / "teams.md").read_text("utf-8")
+TEAMS = teams_shown(blocks_of("docs/teams.md"))
 QUESTIONS = {
     "translate": "Translate 'The shop is closed on Monday.' into French, German and Spanish.",
     "second-opinion": "I want to give up my job and open a bakery.",
