@@ -23,6 +23,8 @@ class Seen:
 
     answer: str
     events: list[dict[str, Any]]
+    spent: list[dict[str, Any]]
+    """What the run had cost by each of the events."""
     report: dict[str, Any]
     """Empty when the run failed."""
     usage: dict[str, Any]
@@ -70,10 +72,12 @@ class Served:
         )
         answer, frames = answer_of(response), frames_of(response)
         told = [frame["orchestration"] for frame in frames if "orchestration" in frame]
+        events = [it for it in told if "event" in it]
         last = frames[-1]
         return Seen(
             answer,
-            [it for it in told if "event" in it],
+            events,
+            [event.pop("spent") for event in events],
             last.get("orchestration", {}),
             last.get("usage") or {},
             last.get("error"),

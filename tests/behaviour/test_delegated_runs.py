@@ -160,12 +160,14 @@ async def test_every_event_tells_what_the_run_has_cost_so_far(stage: Stage) -> N
     stage.upstream.answer("worker", Reply(text="done"))
     stage.upstream.answer("synthesizer", Reply(text="the answer"))
     seen = await stage.watch()
-    spent = [event["spent"] for event in seen.events]
-    assert spent[0] == {"input_tokens": 0, "output_tokens": 0, "cost_usd": 0}
-    for name in spent[0]:
-        amounts = [it[name] for it in spent]
+    for name in ("input_tokens", "output_tokens", "cost_usd"):
+        amounts = [it[name] for it in seen.spent]
         assert amounts == sorted(amounts)
-    at_merging = next(e["spent"] for e in seen.events if e["event"] == "synthesis_started")
+    at_merging = next(
+        spent
+        for event, spent in zip(seen.events, seen.spent, strict=True)
+        if event["event"] == "synthesis_started"
+    )
     assert at_merging["output_tokens"] == 15  # the lead and two workers
     before = [it["cost_usd"] for it in seen.report["agents"] if it["role"] != "synthesizer"]
     assert at_merging["cost_usd"] == pytest.approx(sum(before))

@@ -86,11 +86,8 @@ BAD_VALUES = {
 FOUND_AT_START = {"API_HOST", "DATA_DIR", "PROMPTS_DIR"}
 """What only shows when it is used."""
 OF_OTHERS = {
-    "API_BEARER_TOKEN",
-    "ORCHESTRATOR_BASE_URL",
-    "ORCHESTRATOR_MODEL",
-    "NO_COLOR",
-    "PYTHON",
+    *("API_BEARER_TOKEN", "ORCHESTRATOR_BASE_URL", "NO_COLOR"),  # the console client
+    *("PYTHON_IMAGE", "PIP_INDEX_URL", "HTTP_PROXY", "HTTPS_PROXY"),
 }
 
 

@@ -32,6 +32,10 @@ READ = {"json", "jsonl", "toml", "yaml", "dotenv"}
 DRAWINGS: dict[tuple[str, str], str] = {
     ("docs/how-it-works.md", 'title="The way of a request"'): "a drawing",
     ("docs/how-it-works.md", 'title="Who waits for whom"'): "a drawing",
+    **{
+        ("docs/console.md", f'title="{title}"'): "a terminal; tests/docs/test_console_page.py"
+        for title in ("half way", "finished", "interrupted", "a conversation")
+    },
     ("docs/errors.md", 'title="A stream that fails"'): "test_app.py and others see error frames; "
     "the service answers a deadline before the first text with a status where it can",
 }
