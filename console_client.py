@@ -14,7 +14,7 @@ It speaks to any OpenAI-compatible service, and shows what this project's servic
 standard library only, Python 3.11 or later: it knows the service only through HTTP. Another
 command may load it, for `add_arguments` and `run`.
 
-Environment: API_BEARER_TOKEN (required), ORCHESTRATOR_BASE_URL, ORCHESTRATOR_MODEL, NO_COLOR; the
+Environment: API_BEARER_TOKEN (required), ORCHESTRATOR_BASE_URL, ORCHESTRATOR_TEAM, NO_COLOR; the
 usual proxy variables count, except for a service on this machine.
 Exit codes: 0 answer complete, 1 the service or its upstream failed, 2 usage or configuration,
 3 the answer came but is incomplete (a part is missing, it was cut at a limit, or declined),
@@ -282,7 +282,7 @@ class Service:
         self._headers = {"X-Orchestration": "usage, results" if args.json else "progress, usage"}
         if args.request_id:
             self._headers["X-Request-ID"] = header_value(args.request_id, "--request-id")
-        self._model = args.model or os.environ.get("ORCHESTRATOR_MODEL") or ""
+        self._model = args.model or os.environ.get("ORCHESTRATOR_TEAM") or ""
         self._options: Json = {"max_tokens": args.max_tokens} if args.max_tokens else {}
         if not (args.json or args.no_stream):
             self._options |= {"stream": True, "stream_options": {"include_usage": True}}

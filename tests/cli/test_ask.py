@@ -20,7 +20,7 @@ def test_without_a_service_it_starts_one_of_its_own(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert done.stdout.count("## ") == 3
     assert "(simulated)" in done.stdout
-    first, *progress = done.stderr.splitlines()
+    first, _, *progress = done.stderr.splitlines()
     assert "a simulator of the Claude API answers" in first
     for word in ("planned", "✓ 3/3", "lead", "worker", "synthesizer", "total"):
         assert any(word in line for line in progress)

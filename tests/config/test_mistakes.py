@@ -86,6 +86,7 @@ BAD_VALUES = {
 FOUND_AT_START = {"API_HOST", "DATA_DIR", "PROMPTS_DIR"}
 """What only shows when it is used."""
 OF_OTHERS = {
+    "ORCHESTRATOR_TEAM",
     *("API_BEARER_TOKEN", "ORCHESTRATOR_BASE_URL", "NO_COLOR"),  # the console client
     *("PYTHON_IMAGE", "PIP_INDEX_URL", "HTTP_PROXY", "HTTPS_PROXY"),
 }

@@ -34,7 +34,7 @@ from console.terminal import ClientInTerminal
 @pytest.mark.parametrize("suffix", ["", "/", "/v1", "/v1/", "/team/v1"])
 def test_base_url_is_accepted_with_and_without_v1(suffix: str) -> None:
     with fake(streaming(*ANSWER, DONE)) as service:
-        env = {"ORCHESTRATOR_BASE_URL": service.url + suffix, "ORCHESTRATOR_MODEL": "from-env"}
+        env = {"ORCHESTRATOR_BASE_URL": service.url + suffix, "ORCHESTRATOR_TEAM": "from-env"}
         done = client("Hi", env=env)
     assert done.returncode == 0
     prefix = "/team" if "team" in suffix else ""
@@ -43,7 +43,7 @@ def test_base_url_is_accepted_with_and_without_v1(suffix: str) -> None:
 
 
 def test_model_option_wins() -> None:
-    _, service = ask(streaming(*ANSWER, DONE), "--model", "m", env={"ORCHESTRATOR_MODEL": "e"})
+    _, service = ask(streaming(*ANSWER, DONE), "--model", "m", env={"ORCHESTRATOR_TEAM": "e"})
     assert service.chat.json()["model"] == "m"
 
 

@@ -9,10 +9,10 @@ from orchestrator_worker.cli.local_service import local_service
 from orchestrator_worker.config import Settings, load_settings, process_variable
 from orchestrator_worker.observability.logging import configure_logging
 
-SIMULATED = (
-    "No ANTHROPIC_API_KEY: a simulator of the Claude API answers. The work is real, the words are "
-    "not."
-)
+SIMULATED = """\
+No ANTHROPIC_API_KEY: a simulator of the Claude API answers.
+The work is real, the words are not.
+"""
 
 
 def ask(options: argparse.Namespace) -> int:

@@ -83,7 +83,7 @@ def _load_folder(folder: Path, bundled: Path, settings: Settings) -> dict[str, T
     inherited = (folder / DEFAULT_TEAM, bundled / DEFAULT_TEAM)
     teams: dict[str, Team] = {}
     problems: list[str] = []
-    for path in sorted(entry for entry in folder.iterdir() if _may_be_team(entry)):
+    for path in sorted(filter(_may_be_team, folder.iterdir()), key=_place):
         try:
             _check_names(path)
             team = _load_team(path, inherited, settings)
@@ -98,6 +98,11 @@ def _load_folder(folder: Path, bundled: Path, settings: Settings) -> dict[str, T
     if problems:
         raise ConfigurationError("\n".join(problems))
     return teams
+
+
+def _place(path: Path) -> tuple[bool, Path]:
+    """The default team stands first: clients that are not told take the first that is listed."""
+    return path.name != DEFAULT_TEAM, path
 
 
 def _may_be_team(entry: Path) -> bool:
