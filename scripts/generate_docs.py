@@ -34,7 +34,8 @@ def env_example() -> str:
     for section, members in groupby(variables(), key=lambda variable: variable.section):
         lines += ["", f"# ── {section} ──"]
         for variable in members:
-            lines += [*_comment(variable), f"{variable.name}={variable.default}"]
+            value = f'"{variable.default}"' if " " in variable.default else variable.default
+            lines += [*_comment(variable), f"{variable.name}={value}"]
     return "\n".join(lines) + "\n"
 
 

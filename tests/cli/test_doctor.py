@@ -76,6 +76,9 @@ async def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         code, found = await examined(
             LOG_LEVEL="LOUD",
+            ENVIRONMENT="production",
+            JWT_SECRET_KEY="x" * 32,
+            ANTHROPIC_API_KEY="k",
             WORKER_TEMPERATURE="1",
             PROMPTS_DIR=str(tmp_path / "teams"),
             DATA_DIR=str(tmp_path / "file"),
@@ -84,7 +87,7 @@ async def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         )
     assert code == 1
     assert [it["state"] for it in found["settings"]] == ["problem", "warning"]
-    for check in ("teams", "tokens", "data", "port", "claude"):
+    for check in ("teams", "data", "port", "claude"):
         assert found[check][0]["state"] == "problem"
 
 
@@ -98,3 +101,25 @@ def test_on_a_fresh_machine_it_reads_well(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == "No problems, 1 warning."
     assert f"{LEAD}, active" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80 + len(str(tmp_path))
+
+
+async def test_nothing_is_looked_at_with_settings_that_are_wrong(
+    upstream: DumbUpstream, tmp_path: Path
+) -> None:
+    """Or the key would be offered to another server, and another directory written."""
+    code, found = await examined(
+        ANTHROPIC_API_KEY="gateway-key",
+        ANTHROPIC_BASE_URL="gateway.example.com:8080",
+        HTTPS_PROXY=upstream.url,
+        API_PORT="80000",
+        JWT_SECRET_KEY="short",
+        DATA_DIR=str(tmp_path),
+    )
+    assert code == 1
+    for check, name in (
+        ("claude", "ANTHROPIC_BASE_URL"),
+        ("port", "API_PORT"),
+        ("tokens", "JWT_SECRET_KEY"),
+    ):
+        assert found[check][0]["found"] == f"not looked at, for {name}"
+    assert upstream.connections == 0

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
 
 from orchestrator_worker.config import REPLACED, load, load_settings, variable_names
 from orchestrator_worker.errors import ConfigurationError
@@ -17,9 +18,8 @@ LONG_SECRET = "x" * 32
 
 
 def documented() -> dict[str, str]:
-    lines = (ROOT / ".env.example").read_text("utf-8").splitlines()
-    pairs = (line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    return dict(pairs)
+    found = dotenv_values(ROOT / ".env.example", interpolate=False)
+    return {name: value or "" for name, value in found.items()}
 
 
 def test_the_example_names_every_variable_and_no_other() -> None:
@@ -38,8 +38,8 @@ BAD_VALUES = {
     "PROMPT_CACHE": "perhaps",
     "API_HOST": "no such host!",
     "API_PORT": "http",
-    "API_TITLE": " ",
-    "API_VERSION": " ",
+    "API_TITLE": "a\x07bell",
+    "API_VERSION": "a\x07bell",
     "SERVICE_MODEL_NAME": "our team",
     "ENABLE_DOCS": "sometimes",
     "MAX_REQUEST_BODY_SIZE": "1023",
@@ -58,7 +58,7 @@ BAD_VALUES = {
     "ORCHESTRATOR_MODEL": "claude sonnet",
     "ORCHESTRATOR_MAX_TOKENS": "0",
     "ORCHESTRATOR_EFFORT": "heroic",
-    "WORKER_MODEL": " ",
+    "WORKER_MODEL": "claude haiku",
     "WORKER_MAX_TOKENS": "many",
     "WORKER_EFFORT": "none",
     "SYNTHESIZER_MODEL": "x" * 201,
@@ -164,6 +164,88 @@ def test_a_slip_of_the_pen_in_the_file_is_told(tmp_path: Path) -> None:
         loaded = load()
     assert loaded.sources.notices == {"API_PROT": "has no effect; did you mean API_PORT?"}
     assert loaded.mistakes[0].endswith("(in .env)")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ANTHROPIC_BASE_URL", "http://[::1"),
+        ("ANTHROPIC_BASE_URL", "https://user:canary@gateway.example.com"),
+        ("ANTHROPIC_BASE_URL", "https://gateway.example.com:99999"),
+        ("API_HOST", "a..b"),
+        ("API_HOST", "x" * 64 + ".example"),
+        ("CORS_ORIGINS", "[" * 100_000),
+        ("CORS_ORIGINS", "https://*.example.com"),
+        ("CORS_ORIGINS", "https://a.example.com:abc"),
+        ("CORS_ORIGINS", "https://me@a.example.com"),
+        ("JWT_SECRET_KEY", "\udcff" + "x" * 40),
+        ("API_TITLE", "\udcff"),
+    ],
+)
+def test_what_looks_sound_and_is_not_is_told_as_well(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        settings_from(**{name: value})
+    assert str(error.value).count("\n") == 0
+    assert str(error.value).startswith(f"{name}: ")
+    assert "canary" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "same"),
+    [
+        ("LOG_LEVEL", "info", "INFO"),
+        ("LOG_FORMAT", "Standard", "standard"),
+        ("ENABLE_DOCS", " true ", "true"),
+        ("API_TITLE", " ", ""),
+        ("CORS_ORIGINS", '["https://A.example.com"]', "https://a.example.com"),
+    ],
+)
+def test_what_means_the_same_is_taken_alike(name: str, value: str, same: str) -> None:
+    assert settings_from(**{name: value}) == settings_from(**{name: same})
+
+
+def test_the_file_is_taken_as_it_stands() -> None:
+    Path(".env").write_text(
+        "\ufeffexport API_TITLE='Our Team'\r\nJWT_SECRET_KEY=" + "0123456789" * 4 + "${HOME}\n"
+    )
+    settings = settings_from()
+    assert settings.api.title == "Our Team"
+    assert settings.auth.secret
+    assert settings.auth.secret.get_secret_value().endswith("${HOME}")
+
+
+def test_lines_that_are_no_settings_are_named() -> None:
+    Path(".env").write_text('API_PORT 9000\nLOG_LEVEL=DEBUG\nAPI_TITLE="unclosed\n')
+    with environment():
+        mistakes = load().mistakes
+    assert mistakes == (
+        ".env, line 1: is not NAME=value",
+        ".env, line 3: is not NAME=value",
+    )
+
+
+@pytest.mark.parametrize("kind", ["directory", "dangling", "pipe"])
+def test_what_is_no_file_is_not_taken_for_one(kind: str) -> None:
+    match kind:
+        case "directory":
+            Path(".env").mkdir()
+        case "dangling":
+            Path(".env").symlink_to("nowhere")
+        case _:
+            os.mkfifo(".env")
+    with pytest.raises(ConfigurationError, match=r"^\.env: is not a file$"):
+        settings_from()
+
+
+def test_a_pipe_for_a_secret_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigurationError, match="is not a file"):
+        settings_from(JWT_SECRET_KEY_FILE=str(tmp_path / "pipe"))
+
+
+def test_a_slip_of_the_pen_in_the_environment_is_told() -> None:
+    with environment(API_PRT="1", PORT="1", LOG_FORMATS="x"):
+        assert set(load().sources.notices) == {"API_PRT", "LOG_FORMATS"}
 
 
 @pytest.mark.parametrize(

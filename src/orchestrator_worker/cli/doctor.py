@@ -4,11 +4,12 @@ Each check gives findings; none stops the others, so that one look tells everyth
 """
 
 import asyncio
+import errno
 import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from http.client import HTTPConnection, HTTPException
@@ -20,7 +21,7 @@ from orchestrator_worker.auth.tokens import LEEWAY
 from orchestrator_worker.claude.anthropic_client import ModelStatus
 from orchestrator_worker.cli.output import print_json, print_table
 from orchestrator_worker.clock import utc_now
-from orchestrator_worker.config import Loaded, Settings, load
+from orchestrator_worker.config import ENV_FILE, Loaded, Settings, load
 from orchestrator_worker.errors import ConfigurationError, UpstreamError, UpstreamFault
 from orchestrator_worker.observability.logging import configure_logging
 from orchestrator_worker.teams.loader import load_teams, prompt_folders
@@ -84,19 +85,24 @@ def _look() -> Iterator[Finding]:
     yield Finding("python", "ok", f"{sys.version.split()[0]} at {sys.executable}")
     loaded = load()
     yield from _settings(loaded)
-    settings = loaded.settings
-    teams = list(_teams(settings))
-    yield from teams
-    for check in (_secret, _data, _port):
-        yield from check(settings)
-    models = _models(settings) if teams[0].state == "ok" else frozenset[str]()
-    yield from asyncio.run(_ask_upstream(settings, models))
+    wrong = {line.split(":")[0] for line in loaded.mistakes}
+    for check, (look, needed) in _CHECKS.items():
+        in_doubt = [name for name in wrong if name.startswith((*needed, ENV_FILE))]
+        if in_doubt:
+            yield _not_looked_at(check, in_doubt)
+        else:
+            yield from look(loaded.settings)
+
+
+def _not_looked_at(check: str, names: list[str]) -> Finding:
+    advice = "Correct that first."
+    return Finding(check, "warning", f"not looked at, for {', '.join(sorted(names))}", advice)
 
 
 def _settings(loaded: Loaded) -> Iterator[Finding]:
+    advice = "Correct it; docs/configuration.md has what each may be."
     for line in loaded.mistakes:
-        name, _, reason = line.partition(": ")
-        yield Finding("settings", "problem", f"{name} {reason}", "Mend it; .env.example helps.")
+        yield Finding("settings", "problem", line, advice)
     for name, text in loaded.sources.notices.items():
         yield Finding("settings", "warning", f"{name} {text}")
     if not loaded.mistakes:
@@ -110,13 +116,9 @@ def _teams(settings: Settings) -> Iterator[Finding]:
         teams = load_teams(settings)
     except ConfigurationError as error:
         for line in str(error).splitlines():
-            yield Finding("teams", "problem", line, "Mend the file; the service will not start.")
+            yield Finding("teams", "problem", line, "Correct the file; the service will not start.")
     else:
         yield Finding("teams", "ok", f"{', '.join(teams)} in {place}")
-
-
-def _models(settings: Settings) -> frozenset[str]:
-    return frozenset(model for team in load_teams(settings).values() for model in team.models)
 
 
 def _secret(settings: Settings) -> Iterator[Finding]:
@@ -126,7 +128,7 @@ def _secret(settings: Settings) -> Iterator[Finding]:
     try:
         token_signer(settings)
     except ConfigurationError:
-        found = f"no place for the secret that signs them in {settings.data_dir}"
+        found = "no place for the secret that signs them in DATA_DIR"
         yield Finding("tokens", "problem", found, "Make it writable, or set JWT_SECRET_KEY.")
         return
     place = settings.data_dir / "jwt-secret"
@@ -134,7 +136,11 @@ def _secret(settings: Settings) -> Iterator[Finding]:
 
 
 def _data(settings: Settings) -> Iterator[Finding]:
-    place = settings.data_dir
+    try:
+        place = settings.data_dir
+    except ConfigurationError as error:
+        yield Finding("data", "problem", str(error), "Set DATA_DIR.")
+        return
     try:
         place.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=place):
@@ -150,6 +156,15 @@ def _data(settings: Settings) -> Iterator[Finding]:
         yield Finding("data", "ok", f"{place} can be written")
 
 
+def _claude(settings: Settings) -> Iterator[Finding]:
+    try:
+        teams = load_teams(settings).values()
+    except ConfigurationError:
+        teams = ()  # that is told already
+    models = frozenset(model for team in teams for model in team.models)
+    yield from asyncio.run(_ask_upstream(settings, models))
+
+
 def _port(settings: Settings) -> Iterator[Finding]:
     host, port = settings.api.host, settings.api.port
     try:
@@ -157,19 +172,27 @@ def _port(settings: Settings) -> Iterator[Finding]:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except OSError:
-        yield Finding("port", "problem", f"API_HOST {host!r} is not an address", "Set another.")
+        found = f"API_HOST {host!r} is no address or name that is known here"
+        yield Finding("port", "problem", found, "Set another; 127.0.0.1 is this machine alone.")
         return
     with socket.socket(family, kind, protocol) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
         except OSError as error:
-            yield _taken(host, port, error)
+            taken = error.errno == errno.EADDRINUSE
+            yield _taken(host, port) if taken else _forbidden(host, port, error)
             return
     yield Finding("port", "ok", f"{host}:{port} is free")
 
 
-def _taken(host: str, port: int, error: OSError) -> Finding:
+def _forbidden(host: str, port: int, error: OSError) -> Finding:
+    here = error.errno != errno.EADDRNOTAVAIL
+    advice = "Set API_PORT to one above 1023." if here else "Set API_HOST to one of this machine's."
+    return Finding("port", "problem", f"{host}:{port}: {error.strerror}", advice)
+
+
+def _taken(host: str, port: int) -> Finding:
     loopback = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
     connection = HTTPConnection(loopback, port, timeout=2)
     try:
@@ -183,7 +206,7 @@ def _taken(host: str, port: int, error: OSError) -> Finding:
     if ours:
         return Finding("port", "ok", f"{host}:{port} is served, by this service it seems")
     advice = "Set API_PORT to another, or end what listens there."
-    return Finding("port", "problem", f"{host}:{port}: {error.strerror}", advice)
+    return Finding("port", "problem", f"{host}:{port} is taken by another program", advice)
 
 
 async def _ask_upstream(settings: Settings, models: frozenset[str]) -> list[Finding]:
@@ -243,3 +266,15 @@ def _clock(ahead: timedelta | None) -> Finding:
         return Finding("clock", "ok", "agrees with the server's")
     found = f"{abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} the server's"
     return Finding("clock", "warning", found, "Set it (NTP): tokens begin and end by it.")
+
+
+_CHECKS: dict[str, tuple[Callable[[Settings], Iterator[Finding]], tuple[str, ...]]] = {
+    "teams": (_teams, ("PROMPTS_DIR",)),
+    "tokens": (_secret, ("JWT_", "DATA_DIR")),
+    "data": (_data, ("DATA_DIR",)),
+    "port": (_port, ("API_HOST", "API_PORT")),
+    "claude": (_claude, ("ANTHROPIC_",)),
+}
+"""What is looked at, and the beginnings of the settings that it needs: with one of them wrong
+another place would be looked at, or the key sent to another server.
+"""

@@ -14,6 +14,8 @@ from orchestrator_worker.errors import ConfigurationError
 
 LOOPBACK = "127.0.0.1"
 LOOK_SECONDS = 0.02
+STOP_SECONDS = 5.0
+"""How long stopping may take; the thread ends with the process in any case."""
 
 
 @contextmanager
@@ -27,7 +29,7 @@ def local_service(settings: Settings) -> Generator[str]:
     limits = settings.rate_limits.model_copy(update={"enabled": False})
     app = create_app(settings.model_copy(update={"rate_limits": limits}))
     server = uvicorn.Server(server_config(app))
-    with socket.create_server((LOOPBACK, 0)) as listener:
+    with _listen() as listener:
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:
@@ -35,7 +37,14 @@ def local_service(settings: Settings) -> Generator[str]:
             yield f"http://{LOOPBACK}:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
-            thread.join()
+            thread.join(STOP_SECONDS)
+
+
+def _listen() -> socket.socket:
+    try:
+        return socket.create_server((LOOPBACK, 0))
+    except OSError as error:
+        raise ConfigurationError(f"cannot listen on {LOOPBACK} ({error.strerror})") from error
 
 
 def _wait(server: uvicorn.Server, thread: threading.Thread) -> None:

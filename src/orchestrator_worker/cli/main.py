@@ -5,9 +5,11 @@ files; those of `ask` are its client's.
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from orchestrator_worker.cli.parser import PROGRAM, build_parser
 from orchestrator_worker.errors import ConfigurationError
@@ -15,6 +17,7 @@ from orchestrator_worker.errors import ConfigurationError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    _ready_streams()
     parser = build_parser()
     options = parser.parse_args(arguments)
     if options.command is None:
@@ -27,13 +30,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for line in str(error).splitlines():
             print(f"{PROGRAM}: {line}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        # What is still buffered must not fail again while the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+    except OSError as error:
+        return _failed(error)
     except KeyboardInterrupt:
         return 130
     return code
+
+
+def _ready_streams() -> None:
+    """Make standard streams that were closed lead nowhere, and have all take every character."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - as long as the process
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _failed(error: OSError) -> int:
+    """Tell what the system refused; a reader who has left needs no words."""
+    # What is still buffered must not fail again while the interpreter ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if isinstance(error, BrokenPipeError):
+        return 141
+    print(f"{PROGRAM}: {error.strerror or error}", file=sys.stderr)
+    return 1
 
 
 # The commands import what they need: `token` must not wait for the web framework or the SDK.
@@ -86,7 +107,11 @@ def _doctor(options: argparse.Namespace) -> int:
 def _simulate(options: argparse.Namespace) -> int:
     from orchestrator_worker.simulator.server import serve
 
-    serve(options.host, options.port)
+    try:
+        serve(options.host, options.port)
+    except (OSError, UnicodeError) as error:
+        place = f"{options.host}:{options.port}"
+        raise ConfigurationError(f"cannot listen on {place} ({error})") from error
     return 0
 
 

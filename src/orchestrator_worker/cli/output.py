@@ -12,7 +12,7 @@ NARROW = 80
 
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json.dumps(value, indent=2))
 
 
 def print_table(rows: Sequence[Sequence[str] | str], indent: str = "") -> None:

@@ -40,7 +40,7 @@ def serve() -> int:
     with _listen(settings) as listener:
         host, port = listener.getsockname()[:2]
         structlog.stdlib.get_logger(__name__).info(
-            "listening", url=f"http://{host}:{port}", environment=settings.environment
+            "listening", url=f"http://{_in_url(host)}:{port}", environment=settings.environment
         )
         server.run(sockets=[listener])
     return 0 if server.started else 1
@@ -86,6 +86,10 @@ def server_config(app: FastAPI) -> uvicorn.Config:
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -45,8 +45,8 @@ def load_settings() -> Settings:
 def load() -> Loaded:
     """Read the environment and find all that is wrong with it."""
     sources = read_sources()
-    values = dict(sources.values)
     mistakes = dict(sources.mistakes)
+    values = {name: found for name, found in sources.values.items() if name not in mistakes}
     try:
         settings = _build(sources, values)
     except ValidationError as error:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import SplitResult, urlsplit
 
 from limits import parse_many
 from pydantic import (
@@ -22,17 +23,17 @@ from pydantic import (
     field_validator,
 )
 
+from orchestrator_worker.errors import ConfigurationError
+
 MIN_SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 """An HMAC key shorter than its hash weakens it (RFC 7518, section 3.2)."""
 
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
 PhaseSeconds = Annotated[float, Field(ge=1, le=270)]
 OutputTokens = Annotated[int, Field(ge=1, le=128_000)]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 ModelName = Annotated[str, StringConstraints(pattern=r"^\S{1,200}$")]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
-_ORIGIN = re.compile(r"\*|https?://[^/\s?#@]+")
 
 
 def _rate(value: str) -> str:
@@ -51,8 +52,67 @@ def _split(value: object) -> object:
         return tuple(part for word in value.split(",") if (part := word.strip()))
     try:
         return json.loads(value)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError("must be words separated by commas, or a JSON array of them") from error
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("holds characters that cannot be seen")
+    return text
+
+
+def _host(text: str) -> str:
+    try:
+        text.encode("idna")
+    except UnicodeError as error:
+        raise ValueError("must be an address or the name of a host") from error
+    return text
+
+
+def _base_url(text: str) -> str:
+    parts = _http_url(text)
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not hold a user name or password")
+    return text
+
+
+def _origin(text: str) -> str:
+    if text == "*":
+        return text
+    try:
+        parts = _http_url(text)
+        sound = parts.netloc == text.partition("://")[2] and not set(text) & set("@*")
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ValueError("must be origins such as https://chat.example.com, without a path, or *")
+    return text.lower()
+
+
+def _http_url(text: str) -> SplitResult:
+    """Return the parts of an http(s) URL.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        (parts.hostname or "").encode("idna")
+    except ValueError:  # UnicodeError is one
+        sound, parts = False, urlsplit("")
+    if not sound or not text.isprintable() or " " in text:
+        raise ValueError("must be a URL such as https://gateway.example.com")
+    return parts
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
 
 
 def _tokens(words: tuple[str, ...]) -> tuple[str, ...]:
@@ -63,8 +123,12 @@ def _tokens(words: tuple[str, ...]) -> tuple[str, ...]:
 
 RATE = AfterValidator(_rate)
 Rate = Annotated[str, RATE]
-Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
-Tokens = Annotated[Words, AfterValidator(_tokens)]
+Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(_printable)]
+Host = Annotated[str, AfterValidator(_host)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+Origin = Annotated[str, AfterValidator(_origin)]
+Origins = Annotated[tuple[Origin, ...], BeforeValidator(_split)]
+Tokens = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_tokens)]
 """As header fields have them: methods, names of headers, or `*` for all."""
 
 
@@ -86,9 +150,7 @@ class ClaudeSettings(Group):
 
     api_key: SecretStr | None = Field(default=None, validation_alias="ANTHROPIC_API_KEY")
     """Your key. Without a key and an address an embedded simulator answers."""
-    base_url: str | None = Field(
-        default=None, validation_alias="ANTHROPIC_BASE_URL", pattern=r"^https?://[^/\s]+"
-    )
+    base_url: BaseUrl | None = Field(default=None, validation_alias="ANTHROPIC_BASE_URL")
     """Another server that speaks the Messages API, without `/v1`. Empty: Anthropic's own."""
     prompt_cache: bool = Field(default=True, validation_alias="PROMPT_CACHE")
     """Whether what calls have in common goes through Claude's prompt cache where that pays."""
@@ -106,7 +168,7 @@ class ClaudeSettings(Group):
 class ApiSettings(Group):
     """The HTTP API."""
 
-    host: str = Field(default="127.0.0.1", validation_alias="API_HOST")
+    host: Host = Field(default="127.0.0.1", validation_alias="API_HOST")
     """The address to listen on; 0.0.0.0 for all."""
     port: int = Field(default=8000, validation_alias="API_PORT", ge=0, le=65535)
     """0 picks a free port, which the start-up log names."""
@@ -131,7 +193,7 @@ class ApiSettings(Group):
 class CorsSettings(Group):
     """Browsers on other origins (CORS)."""
 
-    origins: Words = Field(default=(), validation_alias="CORS_ORIGINS")
+    origins: Origins = Field(default=(), validation_alias="CORS_ORIGINS")
     """Origins whose pages may call the API, such as `https://chat.example.com`, separated by
     commas; `*` for any. Empty: none.
     """
@@ -141,14 +203,6 @@ class CorsSettings(Group):
     """Methods they may use, separated by commas; `*` for all."""
     allow_headers: Tokens = Field(default=("*",), validation_alias="CORS_ALLOW_HEADERS")
     """Headers they may send, separated by commas; `*` for all."""
-
-    @field_validator("origins")
-    @classmethod
-    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
-        for origin in origins:
-            if not _ORIGIN.fullmatch(origin):
-                raise ValueError("must be origins such as https://chat.example.com, without a path")
-        return origins
 
 
 class RoleSettings(Group):
@@ -280,11 +334,13 @@ class RateLimitSettings(Group):
 class LogSettings(Group):
     """Logs."""
 
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+    level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = Field(
         default="INFO", validation_alias="LOG_LEVEL"
     )
     """The least important events that are written."""
-    format: Literal["json", "standard"] = Field(default="json", validation_alias="LOG_FORMAT")
+    format: Annotated[Literal["json", "standard"], BeforeValidator(_lower)] = Field(
+        default="json", validation_alias="LOG_FORMAT"
+    )
     """`json`: one object per event, for programs. `standard`: lines for people."""
 
 
@@ -320,8 +376,10 @@ class Settings(Group):
     log: LogSettings = LogSettings()
     paths: PathSettings = PathSettings()
 
-    state_home: Path
-    """Where the user's programs keep their state (XDG base directories); no variable of ours."""
+    state_home: Path | None
+    """Where the user's programs keep their state (XDG base directories), no variable of ours. None:
+    the user has no home.
+    """
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Yield what is wrong with the settings taken together: a variable, and why."""
@@ -345,5 +403,13 @@ class Settings(Group):
 
     @property
     def data_dir(self) -> Path:
-        """DATA_DIR, or a directory of our own among the user's state."""
-        return self.paths.data or self.state_home / "orchestrator-worker"
+        """DATA_DIR, or a directory of our own among the user's state.
+
+        Raises:
+            ConfigurationError: there is neither.
+        """
+        if self.paths.data is not None:
+            return self.paths.data
+        if self.state_home is None:
+            raise ConfigurationError("DATA_DIR: must be set, for the user has no home directory")
+        return self.state_home / "orchestrator-worker"

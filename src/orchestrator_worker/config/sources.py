@@ -8,22 +8,21 @@ notice: settings of similar services that something else has replaced, and missp
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
-from pydantic_settings import (
-    BaseSettings,
-    DotEnvSettingsSource,
-    EnvSettingsSource,
-    SettingsConfigDict,
-)
+from dotenv.parser import parse_stream
+from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from orchestrator_worker.config.variables import FILE_SUFFIX, Variable, variable_names, variables
 
 ENV_FILE = ".env"
 ENVIRONMENT = "environment"
 LONGEST_SECRET_BYTES = 64 * 1024
-ALIKE = 0.85
-"""How like one of our names (`difflib`'s ratio) an unknown one must be to pass for a slip."""
+ALIKE = {ENV_FILE: 0.85, ENVIRONMENT: 0.9}
+"""How like one of our names (`difflib`'s ratio) an unknown one must be to pass for a slip: the
+environment is everybody's.
+"""
 
 _EFFORT = "Claude takes no temperature; {role}_EFFORT says how much the agent thinks"
 REPLACED = {
@@ -57,19 +56,14 @@ class Sources:
     """What could not be read, by the name of the variable or file, and why."""
     notices: Mapping[str, str]
     """What has no effect, by its name, and what there is to do about it."""
-    state_home: Path
-
-
-class _Reader(BaseSettings):
-    """Only says how variables are to be read."""
-
-    model_config = SettingsConfigDict(env_file=ENV_FILE, env_file_encoding="utf-8")
+    state_home: Path | None
+    """None: the user has no home."""
 
 
 def read_sources() -> Sources:
     """Read everything; what cannot be read is a mistake among the others."""
     mistakes: dict[str, str] = {}
-    process = _set(EnvSettingsSource(_Reader).env_vars)
+    process = _set(EnvSettingsSource(BaseSettings).env_vars)
     in_file = _env_file(mistakes)
     values = {name: Found(value, ENV_FILE) for name, value in in_file.items()}
     values |= {name: Found(value, ENVIRONMENT) for name, value in process.items()}
@@ -79,27 +73,52 @@ def read_sources() -> Sources:
             continue
         if wrong := _take_from_file(variable, ours):
             mistakes[variable.name] = wrong
-    state = process.get("XDG_STATE_HOME")
+    for name, found in ours.items():
+        if not found.value.isascii() and any("\ud800" <= char <= "\udfff" for char in found.value):
+            mistakes[name] = "holds bytes that are not UTF-8"
     return Sources(
         values=ours,
         mistakes=mistakes,
         notices=dict(_notices(process, in_file)),
-        state_home=Path(state) if state else Path.home() / ".local" / "state",
+        state_home=_state_home(process.get("XDG_STATE_HOME")),
     )
 
 
 def _set(variables: Mapping[str, str | None]) -> dict[str, str]:
-    return {name.upper(): value for name, value in variables.items() if value}
+    stripped = {name.upper(): (value or "").strip() for name, value in variables.items()}
+    return {name: value for name, value in stripped.items() if value}
+
+
+def _state_home(configured: str | None) -> Path | None:
+    if configured:
+        return Path(configured)
+    try:
+        return Path.home() / ".local" / "state"
+    except RuntimeError:
+        return None
 
 
 def _env_file(mistakes: dict[str, str]) -> dict[str, str]:
+    file = Path(ENV_FILE)
+    if not file.is_file():
+        # A directory is what a container engine makes of a missing file.
+        if file.is_symlink() or file.exists():
+            mistakes[ENV_FILE] = "is not a file"
+        return {}
     try:
-        return _set(DotEnvSettingsSource(_Reader).env_vars)
+        text = file.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         mistakes[ENV_FILE] = f"is not UTF-8 (byte {error.start})"
+        return {}
     except OSError as error:
         mistakes[ENV_FILE] = f"cannot be read ({error.strerror})"
-    return {}
+        return {}
+    # As it stands: nothing is put in for `${...}`, which a secret may well hold.
+    bindings = list(parse_stream(StringIO(text)))
+    for binding in bindings:
+        if binding.error or (binding.key and binding.value is None):
+            mistakes[f"{ENV_FILE}, line {binding.original.line}"] = "is not NAME=value"
+    return _set({binding.key: binding.value for binding in bindings if binding.key})
 
 
 def _take_from_file(variable: Variable, values: dict[str, Found]) -> str:
@@ -108,6 +127,8 @@ def _take_from_file(variable: Variable, values: dict[str, Found]) -> str:
     if name in values:
         return f"is set beside {name}; set one of the two"
     path = values[variable.name].value
+    if Path(path).exists() and not Path(path).is_file():
+        return f"{path!r} is not a file"
     try:
         with Path(path).open("rb") as file:
             content = file.read(LONGEST_SECRET_BYTES + 1)
@@ -127,12 +148,13 @@ def _notices(process: Mapping[str, str], in_file: Mapping[str, str]) -> Iterator
         if name in process or name in in_file:
             yield name, f"has no effect: {instead}"
     known = [*variable_names(), *REPLACED]
-    for name in in_file:
-        alike = difflib.get_close_matches(name, known, n=1, cutoff=ALIKE)
-        if alike and name not in known:
-            yield name, f"has no effect; did you mean {alike[0]}?"
+    for names, place in ((in_file, ENV_FILE), (process, ENVIRONMENT)):
+        for name in names:
+            alike = difflib.get_close_matches(name, known, n=1, cutoff=ALIKE[place])
+            if alike and name not in known:
+                yield name, f"has no effect; did you mean {alike[0]}?"
 
 
 def process_variable(name: str) -> str | None:
     """Return a variable of the process that is no setting of the service, such as a client's."""
-    return _set(EnvSettingsSource(_Reader).env_vars).get(name)
+    return _set(EnvSettingsSource(BaseSettings).env_vars).get(name)
