@@ -31,7 +31,7 @@ from orchestrator_worker.api.models import models_router
 from orchestrator_worker.api.openapi.document import describe
 from orchestrator_worker.api.rate_limits import new_limiter, rate_limited
 from orchestrator_worker.config import CorsSettings, Settings
-from orchestrator_worker.errors import OrchestratorError
+from orchestrator_worker.errors import InvalidRequest, OrchestratorError
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]
 
@@ -96,7 +96,11 @@ def _cross_origin(settings: CorsSettings) -> Middleware:
     )
 
 
-async def _failed(_request: Request, error: Exception) -> Response:
+async def _failed(request: Request, error: Exception) -> Response:
+    if isinstance(error, InvalidRequest):
+        # Which field, never what was in it.
+        told = {"error_code": error.code, "error_param": error.param}
+        trace_of(request.scope).fields.update(told)
     return error_response(error)
 
 

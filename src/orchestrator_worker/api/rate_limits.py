@@ -5,6 +5,8 @@ Counts live in this process. A moving window, since a fixed one lets twice the l
 border.
 """
 
+import math
+
 from fastapi import Request
 from slowapi import Limiter
 from slowapi.errors import RateLimitExceeded
@@ -45,7 +47,7 @@ async def rate_limited(request: Request, error: Exception) -> Response:
     wait = limiter.limiter.get_window_stats(limit, *keys).reset_time - utc_now().timestamp()
     return JSONResponse(
         envelope(
-            f"Rate limit of {error.detail} reached; try again in {whole_seconds(wait)} s.",
+            f"Rate limit of {error.detail} reached; try again in {max(1, math.ceil(wait))} s.",
             "rate_limit_error",
             code="rate_limit_exceeded",
         ),

@@ -35,7 +35,7 @@ def serve() -> int:
     _warn(loaded)
     app = create_app(settings)
     asyncio.run(check_models(settings))
-    server = uvicorn.Server(server_config(app))
+    server = _Server(server_config(app))
     _spare_collector()
     with _listen(settings) as listener:
         host, port = listener.getsockname()[:2]
@@ -44,6 +44,18 @@ def serve() -> int:
         )
         server.run(sockets=[listener])
     return 0 if server.started else 1
+
+
+class _Server(uvicorn.Server):
+    """Tells when it begins to stop, and when it has."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let open requests end, within the grace."""
+        log = structlog.stdlib.get_logger(__name__)
+        open_requests = len(self.server_state.tasks)
+        log.info("stopping", open_requests=open_requests, grace_seconds=GRACE_SECONDS)
+        await super().shutdown(sockets)
+        log.info("stopped")
 
 
 def _warn(loaded: Loaded) -> None:

@@ -12,7 +12,8 @@ _ORDINARY_COLUMNS = 85
 """A line of 100 without time and level."""
 _SHORT_ID_CHARS = 6
 _LONGEST_VALUE_CHARS = 60
-_MIN_PATH_CHARS = 10
+_MIN_PATH_CHARS = 20
+"""What is shown of the longest path in any case: all of those that are served."""
 _CONTEXT = frozenset(("event", "logger", "request_id", "run_id", "principal"))
 
 
@@ -31,6 +32,8 @@ def visible(text: str) -> str:
 
 def below(event: Event) -> Sequence[str]:
     """Return what deserves lines of its own."""
+    if event.get("event") == "listening":
+        return ("`orchestrator-worker token` prints a token.",)
     problems = event.get("problems")
     return cast("list[str]", problems) if isinstance(problems, list) else ()
 
@@ -69,7 +72,9 @@ def _shortened(path: str, room: int) -> str:
 def _outcome(event: Event) -> str:
     outcome, status = event.get("outcome"), event.get("status") or 0
     plain = outcome == "ok" or (outcome == "refused" and status >= 400)
-    return "" if plain else str(outcome)
+    about = [event.get("error_code") or "", event.get("error_param") or ""]
+    refusal = " ".join(visible(str(it)) for it in about if it)
+    return refusal if plain else str(outcome)
 
 
 def _route(event: Event) -> str:
@@ -121,11 +126,21 @@ def _whose(event: Event) -> list[str]:
 
 
 def _simulated(_event: Event) -> str:
-    return "Simulated: set ANTHROPIC_API_KEY, and Claude answers instead of a simulator."
+    return "No ANTHROPIC_API_KEY: a simulator answers instead of Claude."
 
 
 def _listening(event: Event) -> str:
-    return f"Listening on {event.get('url')}; `orchestrator-worker token` prints a token."
+    return f"Listening on {event.get('url')}"
+
+
+def _stopping(event: Event) -> str:
+    count, seconds = event.get("open_requests"), event.get("grace_seconds")
+    open_ones = f"{count} open request{'s' * (count != 1)}, at most {seconds} s"
+    return f"Stopping: {open_ones}" if count else "Stopping"
+
+
+def _stopped(_event: Event) -> str:
+    return "Stopped"
 
 
 def _deprecated(event: Event) -> str:
@@ -178,6 +193,8 @@ _SENTENCES: dict[str, Callable[[Event], str]] = {
     "request_finished": _request_finished,
     "upstream_attempt": _attempt,
     "listening": _listening,
+    "stopping": _stopping,
+    "stopped": _stopped,
     "simulated": _simulated,
     "model_deprecated": _deprecated,
     "model_not_known_upstream": _unknown_model,
