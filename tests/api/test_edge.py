@@ -295,6 +295,8 @@ async def test_two_requests_at_once_never_share_an_id(stage: Stage) -> None:
     [
         ("GET", "/health", 200),
         ("GET", "/health/", 200),
+        ("HEAD", "/health", 200),
+        ("HEAD", "/health/ready", 200),
         ("GET", "/health/ready", 200),
         ("GET", "/health/ready/", 200),
         ("GET", "/v1/models", 200),

@@ -102,6 +102,21 @@ async def test_an_error_is_told_by_its_code(
     assert (line["status"], line["outcome"], line["level"]) == (503, "overloaded", "info")
 
 
+async def test_a_refusal_names_the_field_and_not_what_was_in_it(
+    http: httpx2.AsyncClient, service: RunningService
+) -> None:
+    await ask(http, model="canary-team")
+    await ask(http, n=2)
+    unknown, field = await service.logged("request_finished", 2)
+    assert (unknown["status"], unknown["error_code"], unknown["error_param"]) == (
+        404,
+        "model_not_found",
+        "model",
+    )
+    assert (field["status"], field["outcome"], field["error_param"]) == (400, "refused", "n")
+    assert "canary" not in json.dumps(service.logs)
+
+
 async def test_an_upstream_model_without_a_price_costs_an_unknown_amount(
     start_service: StartService, upstream: DumbUpstream
 ) -> None:

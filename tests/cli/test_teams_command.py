@@ -33,7 +33,9 @@ def test_the_teams_are_listed(tmp_path: Path) -> None:
     assert head.split() == ["MODEL", "ROUTE", "SYNTHESIS", "DESCRIPTION"]
     assert any(line.split()[:3] == ["opinions", "fixed", "sections"] for line in lines)
     told = json.loads(command("teams", "list", "--json", PROMPTS_DIR=teams).stdout)
-    assert {"model": "opinions", "description": "Two opinions and a verdict."} in told
+    named = {it["model"]: (it["route"], it["synthesis"], it["description"]) for it in told}
+    assert named["opinions"] == ("fixed", "sections", "Two opinions and a verdict.")
+    assert next(iter(named)) == "orchestrator-worker"  # the default team
 
 
 def test_a_team_is_shown_as_it_is_in_force(tmp_path: Path) -> None:

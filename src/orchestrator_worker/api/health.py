@@ -1,5 +1,5 @@
-"""GET /health (alive) and /health/ready (able to answer); both also with a trailing slash, neither
-with a token.
+"""GET and HEAD /health (alive) and /health/ready (able to answer), also with a trailing slash and
+without a token.
 """
 
 import asyncio
@@ -105,7 +105,8 @@ def health_router() -> APIRouter:
         router.add_api_route(
             path, endpoint, methods=["GET"], response_model=model, operation_id=operation_id
         )
-        router.add_api_route(
-            f"{path}/", endpoint, methods=["GET"], response_model=model, include_in_schema=False
-        )
+        for other, methods in ((f"{path}/", ["GET", "HEAD"]), (path, ["HEAD"])):
+            router.add_api_route(
+                other, endpoint, methods=methods, response_model=model, include_in_schema=False
+            )
     return router

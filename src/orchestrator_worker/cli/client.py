@@ -23,7 +23,7 @@ def client_file() -> Path:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the client's own words to a parser."""
-    _client().add_arguments(parser)
+    _client().add_arguments(parser, "ORCHESTRATOR_BASE_URL, or a service of its own")
 
 
 def run(options: argparse.Namespace, token: str | None) -> int:

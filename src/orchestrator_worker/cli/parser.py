@@ -43,7 +43,11 @@ class Parser(argparse.ArgumentParser):
 
 
 def _plain(message: str) -> str:
-    """Say of a word that is none of the choices which one it may have been."""
+    """Say of a word that is none of the choices which one it may have been, and where settings
+    are.
+    """
+    if message.startswith("unrecognized arguments: -"):
+        return f"{message}; most settings are variables, such as API_PORT ({PROGRAM} config)"
     wrong = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
     if not wrong:
         return message
@@ -130,7 +134,7 @@ def _teams(add: Callable[..., argparse.ArgumentParser]) -> None:
     show = add_verb("show", "show what is in force for a team")
     show.add_argument("team", metavar="TEAM", help="the model that callers name")
     _json(show)
-    check = add_verb("check", "check the files of all teams, and name every mistake")
+    check = add_verb("check", "check the files of all teams, and say what is wrong")
     folder = check.add_argument(
         "folder", nargs="?", metavar="FOLDER", help="instead of PROMPTS_DIR"
     )

@@ -22,7 +22,7 @@ def list_teams(*, as_json: bool) -> int:
     """
     teams = load_teams(load_settings()).values()
     if as_json:
-        print_json([{"model": team.model_id, "description": team.description} for team in teams])
+        print_json([_described(team) for team in teams])
     else:
         rows = [("MODEL", "ROUTE", "SYNTHESIS", "DESCRIPTION")]
         rows += [(it.model_id, it.route, it.synthesis, it.description) for it in teams]
