@@ -1,9 +1,10 @@
 """Stands for `docker` while the documentation's commands run, since a test machine has no engine.
 
 What it proves: the files that a command names exist and merge; the compose file uses only keys of
-the compose specification that are listed here; variables in it resolve; the environment it gives
-starts the real service; commands and options are spelt as docker spells them; a build names
-arguments that the Dockerfile declares and files that exist. What it does not prove: anything an
+the compose specification that are listed here; variables in it resolve; the environment and the
+mounts it gives start the real service, which finds of the checkout what is mounted and nothing
+beside it; commands and options are spelt as docker spells them; a build names arguments that the
+Dockerfile declares and files that exist. What it does not prove: anything an
 engine or an image does. No image is built, no volume, network, user, limit or health check exists,
 and of a compose file's services only the one made from this checkout is run.
 `scripts/check-container.sh` builds the image and runs it confined.
@@ -14,6 +15,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -144,12 +146,32 @@ def _outside(environment: dict[str, str], mounts: dict[str, Path]) -> dict[str, 
     """Return the environment with the container's paths as this machine has them."""
     moved = dict(environment)
     for inside, outside in mounts.items():
+        mounted = _mounted(inside, outside)
         for name, value in moved.items():
             if value == inside or value.startswith(f"{inside}/"):
-                moved[name] = str(outside) + value.removeprefix(inside)
+                moved[name] = str(mounted) + value.removeprefix(inside)
     if moved["DATA_DIR"] == "/data":
         moved["DATA_DIR"] = str(_made(STATE / "volumes" / "unnamed"))
     return {**moved, "API_HOST": "127.0.0.1"}
+
+
+def _mounted(inside: str, outside: Path) -> Path:
+    """Put a mount into a tree made of mounts alone: what lies beside its source is not there.
+
+    A copy, since whoever resolves a link finds what lies beside its target. Volumes stay where they
+    are, for they must last, and nothing else is beside them.
+    """
+    if outside.is_relative_to(STATE):
+        return outside
+    target = STATE / "root" / inside.lstrip("/")
+    _made(target.parent)
+    if outside.is_dir():
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(outside, target)
+    else:
+        target.unlink(missing_ok=True)
+        shutil.copy2(outside, target)
+    return target
 
 
 def _merged(one: Any, other: Any) -> Any:

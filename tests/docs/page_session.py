@@ -90,8 +90,9 @@ class _Session:
         _move(self._copy, ports)
         for folder in (self._home, self._kept, self._bin):
             folder.mkdir()
-        # Without it a request that is refused would pass for one that is answered.
-        (self._home / ".curlrc").write_text("fail-with-body\n")
+        # Or a request that is refused would pass for one that is answered; and the meter, which a
+        # terminal would not show either, would stand in the middle of lines.
+        (self._home / ".curlrc").write_text("fail-with-body\nno-progress-meter\n")
         self._write_docker()
         return [*self._run(ports), *self._unlike_the_page()]
 
@@ -118,9 +119,9 @@ class _Session:
     def _part(self, number: int, step: Step) -> str:
         (self._kept / f"step-{number}.sh").write_text(step.script)
         source = f'source "$SNIPPETS/step-{number}.sh"'
-        if step.wanted is not None:
+        if step.wanted:
             source = f"set +e; {source}; set -e"  # shows what a mistake looks like, too
-        return f'{{ {source}; }} >"$SNIPPETS/printed-{number}" 2>&1 </dev/null'
+        return f'STEP={number}; {{ {source}; }} >"$SNIPPETS/printed-{number}" 2>&1 </dev/null'
 
     def _environment(self) -> dict[str, str]:
         return {
@@ -152,7 +153,7 @@ class _Session:
             printed = self._printed(number)
             if printed is None:
                 continue
-            if step.wanted is not None:
+            if step.wanted:
                 yield from _unlike(step.block, step.wanted, printed)
             elif re.search(r'^data: \{"error"', printed, re.MULTILINE):
                 yield f"{step.block.place}: the stream ends in an error\n{printed[-SHOWN_CHARS:]}"
@@ -167,8 +168,10 @@ class _Session:
         if not doing:
             yield f"{block.place}: shows what nothing before it prints"
         elif (printed := self._printed(doing[-1])) is not None:
-            served = [file.read_text("utf-8", "replace") for file in self._kept.glob("served.*")]
-            yield from _unlike(block, block.text, "\n".join([*served, printed]))
+            # What a step serves in the background writes into a log instead.
+            served = self._kept.glob(f"served.{doing[-1]}.*")
+            logged = [file.read_text("utf-8", "replace") for file in served]
+            yield from _unlike(block, block.text, "\n".join([*logged, printed]))
 
 
 def _unlike(block: Block, wanted: str, printed: str) -> Iterator[str]:

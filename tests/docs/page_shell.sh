@@ -7,7 +7,8 @@ _default_port() {
   echo "${API_PORT:-${written:-8000}}"
 }
 
-_log() { mktemp "$SNIPPETS/served.XXXXXX"; }
+# Where the page's step in hand, STEP, lets what it serves write.
+_log() { mktemp "$SNIPPETS/served.$STEP.XXXXXX"; }
 
 # _stop PORT: ends what an earlier step serves there, as a reader would who starts it anew.
 _stop() {

@@ -39,8 +39,9 @@ class Step:
 
     block: Block
     script: str
-    wanted: str | None = None
-    """What this very step must print; it may then end with any exit status."""
+    wanted: str = ""
+    """What this very step must print; it may then end with any exit status. Empty: it must end
+    with 0, whatever it prints."""
 
 
 def steps_of(blocks: list[Block]) -> list[Step]:
@@ -101,7 +102,7 @@ def _typed(block: Block) -> Iterator[Step]:
     for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
         command = _LOGICAL_LINE.match(part)
         assert command, block.place
-        yield Step(block, command[0], wanted=part[command.end() :])
+        yield Step(block, command[0], wanted=part[command.end() :].strip("\n"))
 
 
 def shown_output(block: Block) -> bool:

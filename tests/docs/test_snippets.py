@@ -1,7 +1,8 @@
 """Every fenced block of README, docs and examples does what the page says.
 
 What a language means: `bash` and `sh` run, all blocks of a page in one shell; `console` with `$ `
-runs, and must print what stands below it, whatever its exit status; `python` runs with the
+runs, and must print what stands below it, whatever its exit status, or succeed where nothing does;
+`python` runs with the
 project's environment; a `json` chat request is sent, other JSON is read; `text`, and `console`
 without `$ `, is what the block before it prints; `toml` headed by the path of a team file is loaded
 as that team. Everything else is in a table below with the reason, or fails.
@@ -30,8 +31,6 @@ from tests.docs.teams_shown import teams_shown
 RUN = {"bash", "sh", "console", "python", "text"}
 READ = {"json", "jsonl", "toml", "yaml", "dotenv"}
 DRAWINGS: dict[tuple[str, str], str] = {
-    ("docs/how-it-works.md", 'title="The way of a request"'): "a drawing",
-    ("docs/how-it-works.md", 'title="Who waits for whom"'): "a drawing",
     **{
         ("docs/console.md", f'title="{title}"'): "a terminal; tests/docs/test_console_page.py"
         for title in ("half way", "finished", "interrupted", "a conversation")
@@ -223,6 +222,36 @@ WRONG_PAGES = {
     "an unset variable": ('```sh\necho "$NOBODY_SET_THIS"\n```\n', "page.md:1: exit status 1"),
     "other output": ("```bash\necho 3 cats\n```\n```text\n4 dogs\n```\n", "page.md:4: not printed"),
     "another mistake": ("```console\n$ ls /nowhere\nno mistake\n```\n", "page.md:1: not printed"),
+    "another mistake, in a quiet command": (
+        "```console\n$ ls /nowhere\n$ echo hello\nhello\n```\n",
+        "page.md:1: exit status 2",
+    ),
+    "part of a line": (
+        "```bash\necho no error at all\n```\n```text\nerror\n```\n",
+        "page.md:4: not printed",
+    ),
+    "another count": (
+        "```bash\necho 0 set\n```\n```text\n31 set\n```\n",
+        "page.md:4: not printed",
+    ),
+    "a line more often than it was printed": (
+        "```bash\necho took 1.5 s\n```\n```text\ntook 2.5 s\ntook 3.5 s\n```\n",
+        "page.md:4: not printed:\n    took 3.5 s\n",
+    ),
+    "nothing but what was left out": (
+        "```bash\necho hello\n```\n```text\n…\n```\n",
+        "page.md:4: not printed",
+    ),
+    "the log of another step": (
+        "```sh\n.venv/bin/orchestrator-worker serve\n```\n```sh\ntrue\n```\n"
+        '```text\n…"event":"listening"…\n```\n',
+        "page.md:7: not printed",
+    ),
+    "a mount that compose lacks": (
+        "```sh\nsed -i /console_client/d docker-compose.dev.yml\n"
+        "docker compose -f docker-compose.yml -f docker-compose.dev.yml up --detach\n```\n",
+        "page.md:1: exit status 125",
+    ),
     "output of nothing": (
         "```text\nhello\n```\n",
         "page.md:1: shows what nothing before it prints",
@@ -282,8 +311,18 @@ def test_what_varies_may_differ_and_nothing_else(workshop: Workshop, tmp_path: P
     (tmp_path / "page.md").write_text(
         "```bash\n"
         "printf '%s\\n' 'took 1.25 s' 'id req_0123456789abcdef' 'a  b' 'left out here'\n"
+        "printf '%s\\n' 'worker  s1    375  34   0  0.42' 'it has 4096 words for $12'\n"
         "```\n"
-        "```text\na b\ntook 3 s\nid req_ffffffffffffffff\nleft … here\n```\n"
+        "```text\na b\ntook 3 s\nid req_ffffffffffffffff\nleft … here\n…\n"
+        "worker  s1   1375   4  40  9.99\nit has 81920 words for $7\n```\n"
+    )
+    (tmp_path / "run").mkdir()
+    assert workshop.trouble_with(blocks_of("page.md", tmp_path), tmp_path / "run") == []
+
+
+def test_what_is_served_logs_below_its_own_step(workshop: Workshop, tmp_path: Path) -> None:
+    (tmp_path / "page.md").write_text(
+        '```sh\n.venv/bin/orchestrator-worker serve\n```\n```text\n…"event":"listening"…\n…\n```\n'
     )
     (tmp_path / "run").mkdir()
     assert workshop.trouble_with(blocks_of("page.md", tmp_path), tmp_path / "run") == []
