@@ -1,18 +1,16 @@
 #!/usr/bin/env python3
 """Ask a team of Claude agents from the terminal, and watch it work.
 
-    export API_BEARER_TOKEN=$(orchestrator-worker token)
+    export API_BEARER_TOKEN=$(.venv/bin/orchestrator-worker token)
     python console_client.py "Compare PostgreSQL and SQLite" > answer.md
     python console_client.py "What do these contracts have in common?" --file a.txt --file b.txt
     git diff | python console_client.py - --no-stream
-    python console_client.py --interactive
     python console_client.py --json "Compare tea and coffee" | jq .orchestration.totals
 
 The answer goes to stdout; progress and the table of agents, tokens, time and USD go to stderr: a
 live view on a terminal, else (or with NO_COLOR, --no-color, TERM=dumb) plain lines.
-It speaks to any OpenAI-compatible service, and shows what this project's service adds. One file,
-standard library only, Python 3.11 or later: it knows the service only through HTTP. Another
-command may load it, for `add_arguments` and `run`.
+One file, standard library only, Python 3.11 or later; it speaks to any OpenAI-compatible service.
+Another command may load it, for `add_arguments` and `run`.
 
 Environment: API_BEARER_TOKEN (required), ORCHESTRATOR_BASE_URL, ORCHESTRATOR_TEAM, NO_COLOR; the
 usual proxy variables count, except for a service on this machine.
@@ -25,9 +23,7 @@ An interactive conversation ends with 0, or with 130 by Ctrl-C; its turns do not
 import argparse
 import errno
 import http.client
-import importlib
 import io
-import ipaddress
 import itertools
 import json
 import os
@@ -44,92 +40,86 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, NoReturn, TextIO, cast
 from urllib.error import URLError
 from urllib.parse import urlsplit
 
 __all__ = ["add_arguments", "main", "run"]
-
 Json = dict[str, Any]
+Response = http.client.HTTPResponse
 
 WIDTH = 80
-LIVE_WIDTH = 100
-"""Widest live view: further apart, a title and its figures are hard to read as one line."""
-TICK_SECONDS = 0.1
+LIVE_WIDTH = 100  # Further apart, a title and its figures are hard to read as one line.
 FILE_LIMIT = 25 * 1024 * 1024
-TOKEN_ADVICE = "Make a token with `orchestrator-worker token` and export it as API_BEARER_TOKEN."
-START_ADVICE = "Is the service running? Start it: .venv/bin/orchestrator-worker serve"
+DEFAULT_URL = "http://127.0.0.1:8000"
+COMMAND = ".venv/bin/orchestrator-worker"
+TOKEN_ADVICE = f"Make a token with `{COMMAND} token` and export it as API_BEARER_TOKEN."
+START_ADVICE = f"Is the service running? Start it: {COMMAND} serve"
 SCHEME_ADVICE = "Check --base-url (http or https?), certificates and proxies."
 INCOMPLETE = "The answer may be incomplete."
-AT_LEAST = "At least: calls that were cut off cost something too; how much is not told."
 HELP = """/new    forget the conversation so far
 /table  who did what for how much in the last answer
 /quit   leave (so does Ctrl-D)
 Ctrl-C during an answer cancels it; at the prompt it clears the line, twice it leaves."""
+PASTED = "\nSeveral lines that are pasted are one question, which Enter sends."
 HEADINGS = ("role", "model", "subtask", "in", "out", "cached", "seconds", "USD")
 STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 PHASES = {"plan_closed": "working", "reduction_started": "shortening"}
 PHASES["synthesis_started"] = "merging"
-ACTIVE = ("waiting", "running", "again")
+ACTIVE = ("waiting", "running", "again", "stopped")
 MARKS = {"waiting": ("·", "dim"), "again": ("↻", "yellow"), "succeeded": ("✓", "green")}
-SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+MARKS["stopped"] = ("-", "yellow")
+SPINNER, TICK_SECONDS = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", 0.1
 ENDINGS = {
     "length": "The answer was cut: it reached its token or time limit.",
     "content_filter": "The model declined to answer all of it.",
     "tool_calls": "The model asked for tool calls; this client offers no tools.",
 }
-# By the code of the service's error, then by the status.
-ADVICE = {
+ADVICE = {  # by the code of the service's error, then by the status
     "upstream_auth": "Whoever runs the service has to set a valid ANTHROPIC_API_KEY for it.",
     "insufficient_quota": "Raise the spend limit at the model provider, or wait for its renewal.",
     "400": "Change what it names; if it names nothing, check --base-url (http or https?).",
     "401": TOKEN_ADVICE,
     "403": "This token may not do that, or a proxy refuses. " + TOKEN_ADVICE,
     "404": "Check --base-url and --model.",
-    "405": "This address takes no questions: check --base-url.",
     "407": "A proxy wants a name and password: set them in HTTP_PROXY or HTTPS_PROXY.",
     "408": "The request took too long to arrive: send less, or over a faster connection.",
-    "413": "Send fewer or smaller files.",
-    "415": "Something between here and the service may change requests: check --base-url.",
+    "413": "Send less text or smaller files.",
     "431": "The token or --request-id is too long for a header: make a new one.",
     "429": "{again}",
-    "499": "Something on the way gave up waiting: try again, or check the proxy's time limit.",
     "504": "It took too long. {again} Or ask for less.",
     "4xx": "Check the command and --base-url.",
     "5xx": "The service or the Claude API behind it failed. {again}",
     "no service": "Perhaps a proxy on the way has answered: does the service run? {again}",
 }
 NETWORK_ERRORS = (OSError, http.client.HTTPException)
-FAILURES: tuple[tuple[type, str, str], ...] = (
+FAILURES: tuple[tuple[Any, str, str], ...] = (
     (ConnectionRefusedError, "nothing answers at {url}", START_ADVICE),
     (TimeoutError, "no byte from {url} for {seconds:g} s", "Wait longer with --timeout SECONDS."),
-    (socket.gaierror, "no such host: {url}", "Check --base-url."),
-    (UnicodeError, "no such host: {url}", "Check --base-url."),
+    (socket.gaierror | UnicodeError, "no such host: {url}", "Check --base-url."),
     (ssl.SSLError, "no secure connection to {url}: {reason}", SCHEME_ADVICE),
     (http.client.RemoteDisconnected, "{url} hung up without an answer", SCHEME_ADVICE),
     (http.client.BadStatusLine, "what answers at {url} is no HTTP", SCHEME_ADVICE),
+    (http.client.IncompleteRead, "{url} broke: it ended in the middle of the answer", START_ADVICE),
     (Exception, "the connection to {url} broke: {reason}", START_ADVICE),
 )
 # What a terminal obeys (C0 but newline and tab, DEL, C1), and what reorders the rest of a line.
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 BIDI_CONTROLS = re.compile("[\u202a-\u202e\u2066-\u2069]")
+LOOPBACK = re.compile(r"(.+\.)?localhost|127\.[\d.]+|::1")
 COLOUR = re.compile(r"\x1b\[\d*m")
 # Where a line may end: spaces, and any letter of a script that is written without them.
 BREAKS = re.compile("(\n|[ \t]+|[\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\uff01-\uff60])")
 
 
 class ClientError(Exception):
-    """What ends the program with words for a person. ServiceError | UsageError."""
+    """What ends it with words for a person: the service or the way to it failed, or UsageError."""
 
     exit_code = 1
 
     def __init__(self, message: str, advice: str = "") -> None:
         super().__init__(message)
         self.message, self.advice = message, advice
-
-
-class ServiceError(ClientError):
-    """The service, its upstream or the way to it failed."""
 
 
 class UsageError(ClientError):
@@ -185,19 +175,17 @@ def as_number(value: object) -> float | None:
 
 
 def parse_object(text: str | bytes) -> Json | None:
-    try:
-        value: object = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return cast(Json, value) if isinstance(value, dict) else None
+    with suppress(ValueError, RecursionError):
+        if isinstance(value := json.loads(text), dict):
+            return cast(Json, value)
+    return None
 
 
 class SseParser:
     """Server-sent events out of bytes that may be cut anywhere. Lines end in LF or CRLF."""
 
     def __init__(self) -> None:
-        self._line: list[bytes] = []
-        self._data: list[str] = []
+        self._line, self._data = list[bytes](), list[str]()
 
     def feed(self, piece: bytes) -> list[str]:
         """Take the next bytes; the data of each event they complete. Heartbeats are dropped."""
@@ -219,7 +207,6 @@ class EarlyAnswers(http.client.HTTPConnection):
     """Who refuses a large body has often answered, and closed, before reading all of it."""
 
     def send(self, data: Any) -> None:
-        """Send on; if the service reads no further, go on to its answer."""
         if self.sock is None:
             self.connect()
         with suppress(BrokenPipeError, ConnectionResetError):
@@ -233,10 +220,10 @@ class EarlyAnswersTls(EarlyAnswers, http.client.HTTPSConnection):
 class Connections(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
     """Opens http and https URLs by the connections above."""
 
-    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+    def http_open(self, req: urllib.request.Request) -> Response:
         return cast(Any, self).do_open(EarlyAnswers, req)
 
-    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+    def https_open(self, req: urllib.request.Request) -> Response:
         return cast(Any, self).do_open(EarlyAnswersTls, req, context=ssl.create_default_context())
 
 
@@ -250,32 +237,17 @@ def host_of(text: str) -> str:
     raise UsageError(f"not a base URL: {label(text)!r}", "Like http://127.0.0.1:8000")
 
 
-def is_loopback(host: str) -> bool:
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost" or host.endswith(".localhost")
-
-
 class Service:
-    """The service over HTTP, asked as the command line and the environment say.
-
-    It has words for everything that can fail on the way.
-    """
+    """The service over HTTP, and words for everything that can fail on the way."""
 
     def __init__(self, args: argparse.Namespace, token: str | None) -> None:
-        if not 0 < args.timeout <= 86_400:
-            raise UsageError("--timeout is between 0 and 86400 seconds")
-        if args.max_tokens is not None and args.max_tokens < 1:
-            raise UsageError("--max-tokens is greater than zero")
         if not (token := (token or os.environ.get("API_BEARER_TOKEN", "")).strip()):
             raise UsageError(f"API_BEARER_TOKEN is not set. {TOKEN_ADVICE}")
-        url = args.base_url or os.environ.get("ORCHESTRATOR_BASE_URL") or "http://127.0.0.1:8000"
+        url = args.base_url or os.environ.get("ORCHESTRATOR_BASE_URL") or DEFAULT_URL
         self._token, self._timeout_seconds = header_value(token, "the token"), args.timeout
         self._url = url.rstrip("/").removesuffix("/v1").rstrip("/")
-        # It follows no redirect, which would carry the token to another host.
-        self._opener = urllib.request.OpenerDirector()
-        # A proxy's loopback is another machine's.
-        proxies = dict[str, str]() if is_loopback(host_of(url)) else None
+        self._opener = urllib.request.OpenerDirector()  # No redirects: they may take the token.
+        proxies = Json() if LOOPBACK.fullmatch(host_of(url)) else None  # Its loopback is not ours.
         self._opener.add_handler(urllib.request.ProxyHandler(proxies))
         self._opener.add_handler(Connections())
         self.for_programs = args.json
@@ -290,7 +262,7 @@ class Service:
     def ask(self, messages: list[Json], run: "Run") -> None:
         self._model = self._model or next(iter(self._models()), "")
         if not self._model:
-            raise ServiceError("the service lists no model", "Name one with --model.")
+            raise ClientError("the service lists no model", "Name one with --model.")
         body = {"model": self._model, "messages": messages, **self._options}
         with self._call("/v1/chat/completions", body, self._headers) as response:
             run.request_id = label(response.headers.get("x-request-id"))
@@ -299,37 +271,31 @@ class Service:
             if streamed and not self.for_programs:
                 self._follow(response, run)
                 return
-            content = self._read(response)
-            found = parse_object(content)
-            if found is None or not ("choices" in found or "error" in found):
-                raise ServiceError(unexpected(response, content), "Check --base-url.")
+            found = parse_object(content := self._read(response)) or {}
+            if not ("choices" in found or "error" in found):
+                raise ClientError(unexpected(response, content), "Check --base-url.")
             if self.for_programs:
                 run.take(found)
                 run.screen.answer(json.dumps(found))  # ASCII, so there is nothing to clean
             else:
                 run.chunk(found)
 
-    def _follow(self, response: http.client.HTTPResponse, run: "Run") -> None:
+    def _follow(self, response: Response, run: "Run") -> None:
         parser, piece = SseParser(), b"\n"
         while piece:
             try:
                 piece = response.read1(65_536)
             except NETWORK_ERRORS as error:
-                raise ServiceError(self._explain(error).message, INCOMPLETE) from error
-            # Some servers leave out the blank line after the last event.
-            for data in parser.feed(piece or b"\n\n"):
+                raise ClientError(self._explain(error).message, INCOMPLETE) from error
+            for data in parser.feed(piece or b"\n\n"):  # Some servers end without a blank line.
                 if data.startswith("[DONE]"):
                     return
                 if (chunk := parse_object(data)) is None:
-                    words = f"not JSON in the stream: {fit(label(data), 50)}"
-                    raise ServiceError(words, INCOMPLETE)
+                    raise ClientError(f"no JSON in the stream: {fit(label(data), 50)}", INCOMPLETE)
                 run.chunk(chunk)
-        raise ServiceError("the stream ended without [DONE]", INCOMPLETE)
+        raise ClientError("the stream ended without [DONE]", INCOMPLETE)
 
-    def _call(
-        self, path: str, body: Json | None = None, headers: dict[str, str] | None = None
-    ) -> http.client.HTTPResponse:
-        """One exchange on its own connection, which lives as long as the response."""
+    def _call(self, path: str, body: Json | None = None, headers: Json | None = None) -> Response:
         content = None if body is None else json.dumps(body).encode()
         sent = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
         sent |= {"User-Agent": "console-client", **(headers or {})}
@@ -339,10 +305,10 @@ class Service:
         except (UnicodeError, *NETWORK_ERRORS) as error:
             failure = self._explain(error)
             if len(content or b"") > 1_000_000 and isinstance(error, ConnectionError):
-                failure.advice = "The request may be too large: send fewer or smaller files."
+                failure.advice = "The request may be too large: send less text or smaller files."
             raise failure from error
 
-    def _read(self, response: http.client.HTTPResponse) -> bytes:
+    def _read(self, response: Response) -> bytes:
         try:
             return response.read()
         except NETWORK_ERRORS as error:
@@ -355,43 +321,43 @@ class Service:
         ids = [label(as_map(model).get("id")) for model in as_list(found.get("data"))]
         return [name for name in ids if name]
 
-    def _refuse_failure(self, response: http.client.HTTPResponse) -> None:
+    def _refuse_failure(self, response: Response) -> None:
         """Raise for every status but 200, with the service's words and what to do about them."""
         if response.status == 200:
             return
         body = self._read(response)
         found = as_map((parse_object(body) or {}).get("error"))
-        code = label(found.get("code"))
+        code, message = label(found.get("code")), label(found.get("message"))
         title = f"HTTP {response.status} {code}".rstrip()
-        message = label(found.get("message"))
         if (parameter := label(found.get("param"))) and parameter not in message:
             title += f" ({fit(parameter, 60)})"
         advice = self._advice(response, code, bool(message))
-        raise ServiceError(f"{title}: {message or unexpected(response, body)}", advice)
+        kind = UsageError if code == "model_not_found" else ClientError
+        raise kind(f"{title}: {message or unexpected(response, body)}", advice)
 
-    def _explain(self, error: Exception) -> ServiceError:
+    def _explain(self, error: Exception) -> ClientError:
         cause = error.reason if isinstance(error, URLError) else error
         told = (getattr(cause, name, "") for name in ("verify_message", "strerror"))
         reason = label(next(filter(None, told), str(cause))) or type(cause).__name__
         words, advice = next(rest for kind, *rest in FAILURES if isinstance(cause, kind))
         fields = {"url": self._url, "seconds": self._timeout_seconds, "reason": reason}
-        return ServiceError(words.format(**fields), advice)
+        return ClientError(words.format(**fields), advice)
 
-    def _advice(self, response: http.client.HTTPResponse, code: str, ours: bool) -> str:
+    def _advice(self, response: Response, code: str, ours: bool) -> str:
         """What to do; `ours`: the service itself has answered, as far as one can see."""
         status, wait = response.status, label(response.headers.get("retry-after"))
         again = f"Retry after {wait}{' s' if wait.isdecimal() else ''}." if wait else "Retry later."
         if 300 <= status < 400:
             return f"It redirects to {label(response.headers.get('location'))}: check --base-url."
         if code == "model_not_found":
-            with suppress(ServiceError):
+            with suppress(ClientError):
                 return f"Served models: {', '.join(self._models())}."
         kind = "no service" if status >= 500 and not ours else str(status)
         advice = ADVICE.get(code) or ADVICE.get(kind) or ADVICE["5xx" if status >= 500 else "4xx"]
         return advice.format(again=again)
 
 
-def unexpected(response: http.client.HTTPResponse, body: bytes) -> str:
+def unexpected(response: Response, body: bytes) -> str:
     start = fit(label(body[:400].decode("utf-8", "replace")), 120) or "empty"
     return f"unexpected body, not JSON of this API ({response.headers.get_content_type()}): {start}"
 
@@ -400,7 +366,7 @@ class Wrapper:
     """Breaks streamed text between words, which may come in pieces; code and tables stay."""
 
     def __init__(self, width: Callable[[], int]) -> None:
-        self._width, self._column, self._held = width, 0, ""
+        self._width, self.column, self._held = width, 0, ""
         self._at_start, self._in_fence, self._as_is = True, False, False
 
     def feed(self, text: str) -> str:
@@ -409,28 +375,27 @@ class Wrapper:
         return "".join(map(self._place, filter(None, parts)))
 
     def end_line(self) -> str:
-        """What was held; the next text starts a line."""
         return self.feed("\n")[:-1]
 
     def _place(self, part: str) -> str:
         if part == "\n":
-            self._column, self._at_start, self._as_is = 0, True, self._in_fence
+            self.column, self._at_start, self._as_is = 0, True, self._in_fence
             return part
         room, needed = self._width(), columns(part)
-        full = self._column + needed > room and not self._as_is
+        full = self.column + needed > room and not self._as_is
         if part.isspace():
-            self._column = min(room, self._column + needed)
+            self.column = min(room, self.column + needed)
             return part * (not full)
         # The first word tells whether the line is a fence or a table's.
         if self._at_start and part.startswith(("```", "~~~")):
             self._in_fence, self._as_is = not self._in_fence, True
         self._as_is |= self._at_start and part.startswith("|")
         self._at_start = False
-        if broken := full and self._column > 0 and not self._as_is:
-            self._column = 0
-        self._column += needed
-        if self._column > room:  # The terminal breaks a word that fits no line.
-            self._column %= room
+        if broken := full and self.column > 0 and not self._as_is:
+            self.column = 0
+        self.column += needed
+        if self.column > room:  # The terminal breaks a word that fits no line.
+            self.column %= room
         return "\n" * broken + part
 
 
@@ -450,13 +415,18 @@ class Screen:
         self._on_terminal = self.err.isatty()
         self._colour = colour and self._on_terminal and os.environ.get("TERM") != "dumb"
         self.live = self._colour and not for_programs
-        same_place = os.path.sameopenfile(self._out.fileno(), self.err.fileno())
-        self._one_view = same_place or (self._on_terminal and self._out.isatty())
+        place, seen = self._out.fileno(), self._out.isatty()
+        same_place = os.path.sameopenfile(place, self.err.fileno())
+        self._one_view = same_place or (self._on_terminal and seen)
         self._words = self._wrapper(self._out)
-        self._wraps_answer = self._out.isatty() and not for_programs
+        self._wraps_answer = seen and not for_programs
         self._last: TextIO | None = None
         self._open = {self._out: False, self.err: False}
         self._view: LiveView | None = None
+        # What is piped (`| tee answer.md`) may come out on this very terminal, at any time.
+        kept = os.path.isfile(place) or os.path.samefile(place, os.devnull)
+        self._may_collide = self._on_terminal and not seen and not kept
+        self._held: io.StringIO | None = None  # for stderr, until the answer has ended
 
     @property
     def width(self) -> int:
@@ -482,15 +452,23 @@ class Screen:
 
     def answer(self, text: str) -> None:
         self._turn_to(self._out)
+        if self._may_collide:
+            self._held = self._held or io.StringIO()
         text = CONTROLS.sub("", text)
         self.write(self._out, self._words.feed(text) if self._wraps_answer else text)
 
-    def end_answer(self) -> None:
-        self._end_line(self._out)
+    def end_answer(self, cut_off: bool = False) -> None:
+        if cut_off and self.live and self._wraps_answer and self._open[self._out]:
+            self.write(self._out, f"\r\x1b[{self._words.column}C\x1b[K")  # without the ^C
+        with suppress(*[OutputError] * cut_off):  # Ctrl-C has ended who reads the pipe, too.
+            self._end_line(self._out)
         self._words = self._wrapper(self._out)
+        if self._held:
+            time.sleep(TICK_SECONDS)  # Whoever passes the answer on has to print its last words.
+            held, self._held = self._held, None
+            self.write(self.err, held.getvalue())
 
     def prompt(self) -> str:
-        """A line from the person. Raises EOFError and KeyboardInterrupt."""
         self._turn_to(self.err)
         self._end_line(self.err)
         try:
@@ -501,7 +479,7 @@ class Screen:
 
     def watch(self, run: "Run") -> None:
         """Draw the run as it goes, unless it is being drawn or was."""
-        if self.live and not self._view and not run.shown:
+        if self.live and not self._view and not run.shown and self._held is None:
             if self._one_view and self._last is self._out:
                 self._turn_to(self.err)
             self._view = LiveView(self, run)
@@ -520,9 +498,10 @@ class Screen:
         if not text:
             return
         self._open[stream] = not text.endswith("\n")
+        to = self._held if self._held and stream is self.err else stream
         try:
-            stream.write(text)
-            stream.flush()
+            to.write(text)
+            to.flush()
         except OSError as error:
             raise OutputError from error
 
@@ -530,7 +509,7 @@ class Screen:
         return Wrapper(lambda: terminal_size(stream)[0])
 
     def _turn_to(self, stream: TextIO) -> None:
-        if self._one_view or stream is self.err:
+        if self._one_view or self._may_collide or stream is self.err:
             self.close_view()
         if self._one_view and self._last not in {None, stream}:
             self._end_line(cast(TextIO, self._last))
@@ -573,9 +552,8 @@ class Subtask:
 
     def finish(self, event: Json) -> None:
         self.state = fit(label(event.get("outcome")).replace("_", " "), 20) or "failed"
-        self.reason = label(event.get("reason"))
+        self.reason, self.tokens = label(event.get("reason")), tokens_of(event)
         self.seconds = as_number(event.get("seconds"))
-        self.tokens = tokens_of(event)
 
 
 class Run:
@@ -589,11 +567,9 @@ class Run:
         self.subtasks: dict[str, Subtask] = {}
         self.lock = threading.Lock()  # for the subtasks, which the view reads in its own thread
         self.answer: list[str] = []
-        self.usage: Json = {}
-        self.summary: Json = {}
-        self.spent: Json = {}  # by the calls that have ended
-        self.tells_events = False
-        self.shown = False  # Its view stands in the scrollback.
+        self.usage, self.summary = Json(), Json()
+        self.spent = Json()  # by the calls that have ended
+        self.tells_events = self.shown = False  # Shown: its view stands in the scrollback.
 
     @property
     def seconds(self) -> float:
@@ -610,6 +586,13 @@ class Run:
     @property
     def progress(self) -> str:
         return f"{self.finished}/{self.total}{'+' * (self.planned is None)}"
+
+    def stop(self) -> None:
+        """Nothing more will come; what only waited never began."""
+        with self.lock:
+            for one in self.subtasks.values():
+                if one.state in {"running", "again"}:
+                    one.state, one.seconds = "stopped", time.monotonic() - one.started
 
     def chunk(self, chunk: Json) -> None:
         """Take one chunk, or a whole completion, and show it."""
@@ -644,7 +627,7 @@ class Run:
             code = label(found.get("code")) or label(found.get("type")) or "error"
             words = f"{code}: {label(found.get('message')) or label(error)}"
             advice = ADVICE.get(code, ADVICE["5xx"]).format(again="Retry later.")
-            raise ServiceError(words, f"{INCOMPLETE} {advice}" if self.answer else advice)
+            raise ClientError(words, f"{INCOMPLETE} {advice}" if self.answer else advice)
         choice = as_map(next(iter(as_list(chunk.get("choices"))), None))
         self.finish_reason = label(choice.get("finish_reason")) or self.finish_reason
         return as_map(choice.get("delta")) or as_map(choice.get("message"))
@@ -712,11 +695,7 @@ class Run:
 
 
 class LiveView:
-    """A run drawn in place, by a thread of its own, so that an interrupt never splits a drawing.
-
-    Between two drawings the cursor is visible and stands in the empty line below the view: whatever
-    ends the program finds the terminal in order.
-    """
+    """A run drawn in place, by a thread of its own, so that an interrupt never splits a drawing."""
 
     def __init__(self, screen: Screen, run: Run) -> None:
         self._screen, self._run = screen, run
@@ -741,6 +720,7 @@ class LiveView:
 
     def _draw(self, spinner: str = "") -> None:
         """Draw what has changed; without a spinner for the last time."""
+        # In between the cursor is visible and below the view: the terminal is always in order.
         size, before = terminal_size(self._screen.err), self._shown
         up, text = len(before), ""
         if size != self._size:
@@ -809,15 +789,16 @@ def fold(subtasks: list[Subtask], room: int) -> tuple[list[str], list[Subtask], 
     """What fits in so many lines: a line for the finished, the subtasks, lines for the rest."""
     ended = sorted((one for one in subtasks if one.ended), key=lambda one: one.failed)
     waiting = [one for one in reversed(subtasks) if one.state == "waiting"]
-    running = [one for one in reversed(subtasks) if one.state in {"running", "again"}]
-    folded: dict[str, list[str]] = {"finished": [], "waiting": [], "running": []}
-    for word, candidates in (("finished", ended), ("waiting", waiting), ("running", running)):
+    begun = [one for one in reversed(subtasks) if not one.ended and one.state != "waiting"]
+    doing = "stopped" if any(one.state == "stopped" for one in begun) else "running"
+    folded: dict[str, list[str]] = {"finished": [], "waiting": [], doing: []}
+    for word, candidates in (("finished", ended), ("waiting", waiting), (doing, begun)):
         excess = len(subtasks) + sum(map(len, folded.values())) - room
         if excess > 0 and candidates:
             gone = candidates[: excess + 1]
             subtasks = [one for one in subtasks if one not in gone]
             folded[word] = [f"… {len(gone)} {word}"]
-    return folded["finished"], subtasks, folded["waiting"] + folded["running"]
+    return folded["finished"], subtasks, folded["waiting"] + folded[doing]
 
 
 def tokens_of(spent: Json) -> float:
@@ -837,7 +818,6 @@ def spent_parts(spent: Json) -> list[str]:
 
 
 def count_cell(value: object) -> str:
-    """A token count; a dash where none was told."""
     if (number := as_number(value)) is None:
         return "-"
     return f"{number:.0f}" if number < 1e6 else f"{number / 1e6:.1f}M"
@@ -856,10 +836,13 @@ def table(agents: Sequence[Json], totals: Json, room: int) -> Iterator[str]:
     for agent in (*agents, {**totals, "role": "total"}):
         attempt, seconds = as_number(agent.get("attempt")) or 1, as_number(agent.get("seconds"))
         mark = "" if label(agent.get("outcome")) in {"", "succeeded"} else " ✗"
-        subtask = label(agent.get("subtask_id")) + (f" #{attempt:.0f}" if attempt > 1 else "")
+        subtask = label(agent.get("subtask_id")) or label(agent.get("purpose"))
+        subtask += f" #{attempt:.0f}" * (attempt > 1)
         cells = label(agent.get("role")) + mark, label(agent.get("model")), subtask
-        names = ("input_tokens", "output_tokens", "cache_read_input_tokens")
-        cells += tuple(count_cell(agent.get(name)) for name in names)
+        names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+        fresh, read, written = (as_number(agent.get(name)) for name in names)
+        every = None if fresh is None else fresh + (read or 0) + (written or 0)
+        cells += tuple(map(count_cell, (every, agent.get("output_tokens"), read)))
         cells += "-" if seconds is None else f"{seconds:.2f}"[:7], usd_cell(agent.get("cost_usd"))
         rows.append(cells)
     if room < 70:  # The cached tokens are what one can do without.
@@ -915,26 +898,38 @@ def report(run: Run) -> None:
 
 def report_interrupt(run: Run) -> None:
     known = f"; {run.finished} of {count_of(run.total, 'subtask')} had finished" * bool(run.total)
-    if spent := spent_parts(run.spent):
-        most, rest = sorted(spent)  # USD first, where it is known
-        known += f"; spent at least {most} ({rest})"
     run.screen.line(f"interrupted after {run.seconds:.1f} s, connection closed{known}", "yellow")
-    if spent:
-        run.screen.line(AT_LEAST, "dim")
+    words = "not known here; calls that are cut off do not tell what they cost"
+    if spent := spent_parts(run.spent):
+        words = "{} ({})".format(*sorted(spent))  # USD first, where it is known
+        words += (not run.summary) * " by calls that ended; those cut off come on top"
+    run.screen.line(f"spent: {words}", "dim")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the prompt and every option; `run` checks what argparse cannot."""
+def number(kind: Callable[[str], float], most: float, words: str) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        with suppress(ValueError):
+            if 0 < kind(text) <= most:
+                return kind(text)
+        raise argparse.ArgumentTypeError(f"must be {words}, not {text!r}")
+
+    return parse
+
+
+def add_arguments(parser: argparse.ArgumentParser, default_url: str = DEFAULT_URL) -> None:
+    """Add the words; `run` checks what argparse cannot. `default_url`: what the help calls it."""
     add = parser.add_argument
     add("prompt", nargs="?", help="what to ask; - or nothing: read it from stdin")
-    add("--base-url", metavar="URL", help="default: http://127.0.0.1:8000")
+    add("--base-url", metavar="URL", help=f"default: {default_url}")
     add("--model", metavar="ID", help="default: the first that the service lists")
     add(
         "--file", metavar="PATH", action="append", default=[], help="text to send along; repeatable"
     )
-    add("--max-tokens", metavar="N", type=int, help="cap of the answer")
+    seconds = number(float, 86_400, "a number of seconds, above 0 and up to 86400")
+    whole = number(int, 1e9, "a whole number above 0")
+    add("--max-tokens", metavar="N", type=whole, help="cap of the answer")
     add("--request-id", metavar="ID", help="sent as X-Request-ID")
-    add("--timeout", metavar="SECONDS", type=float, default=300.0, help="longest silence (300)")
+    add("--timeout", metavar="SECONDS", type=seconds, default=300.0, help="longest silence (300)")
     add("--interactive", action="store_true", help="a conversation: prompt, answer, prompt …")
     add("--json", action="store_true", help="for programs: the completion object on stdout")
     add("--no-stream", action="store_true", help="wait for the whole answer")
@@ -989,10 +984,8 @@ def message(texts: Sequence[str], prompt: str) -> Json:
 def arm_interrupt() -> None:
     """Let the next Ctrl-C interrupt, and those that follow it not disturb the cleaning up."""
 
-    def ignore(_signal: int, _frame: object) -> None: ...
-
     def interrupt(_signal: int, _frame: object) -> None:
-        signal.signal(signal.SIGINT, ignore)
+        signal.signal(signal.SIGINT, lambda _signal, _frame: None)
         raise KeyboardInterrupt
 
     # Started with & by a shell, the program is not meant to hear it.
@@ -1010,14 +1003,14 @@ def attempt(service: Service, messages: list[Json], run: Run) -> bool:
         run.code = 3 if any(remarks(run)) else 0
         for text in () if service.for_programs else remarks(run):
             screen.line(text, "yellow")
-    except ClientError as error:
-        screen.end_answer()
-        screen.error(error)
-        run.code = error.exit_code
-    except KeyboardInterrupt:
-        screen.end_answer()
-        report_interrupt(run)
-        run.code = 130
+    except (ClientError, KeyboardInterrupt) as end:
+        run.stop()
+        screen.end_answer(cut_off=True)
+        run.code = end.exit_code if isinstance(end, ClientError) else 130
+        if isinstance(end, ClientError):
+            screen.error(end)
+        else:
+            report_interrupt(run)
     finally:
         screen.close_view()
     return run.code in {0, 3}
@@ -1038,29 +1031,30 @@ class Conversation:
     """Prompt, answer, prompt …, with what was said before sent along."""
 
     def __init__(self, service: Service, args: argparse.Namespace, screen: Screen) -> None:
-        self._service, self._screen = service, screen
+        if args.json:
+            raise UsageError("--json is for one answer: leave out --interactive")
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise UsageError("--interactive needs a terminal for stdin and stdout")
+        self._service, self._screen, self._help = service, screen, HELP
         self._documents = list(documents(args.file))
-        self._history: list[Json] = []
-        self._runs: list[Run] = []
+        self._history, self._runs = list[Json](), list[Run]()
 
-    def hold(self, question: str | None) -> int:
+    def hold(self, prompt: str | None) -> int:
         cast(io.TextIOWrapper, sys.stdin).reconfigure(encoding="utf-8", errors="replace")
         with suppress(ImportError):
-            readline: Any = importlib.import_module("readline")
-            if os.environ.get("TERM") != "dumb":
-                # Else each line of a pasted text would be a question of its own.
+            readline = __import__("readline")
+            if os.environ.get("TERM") != "dumb":  # Else each pasted line would be a question.
                 readline.parse_and_bind("set enable-bracketed-paste on")
+                self._help += PASTED
         self._screen.line("/help tells what there is; Ctrl-D leaves.", "dim")
         code = 0
         try:
-            question = question or self._read()
+            question = self._read() if prompt is None else prompt_of(prompt)
             while question.strip() != "/quit":
                 self._obey(question)
                 question = self._read()
-        except EOFError:
-            pass
-        except KeyboardInterrupt:
-            code = 130
+        except (EOFError, KeyboardInterrupt) as end:
+            code = 130 if isinstance(end, KeyboardInterrupt) else 0
         if self._runs:
             self._screen.line(self._total())
         return code
@@ -1083,12 +1077,18 @@ class Conversation:
     def _obey(self, text: str) -> None:
         match text.split():
             case ["/help", *_]:
-                self._screen.line(HELP)
+                self._screen.line(self._help)
             case ["/new", *_]:
                 self._history = []
                 self._screen.line("Forgotten; the next question starts anew.", "dim")
             case ["/table", *_]:
-                report(self._runs[-1] if self._runs else Run(self._screen))
+                last = self._runs[-1] if self._runs else Run(self._screen)
+                how = "was interrupted" if last.code == 130 else "has no table"
+                if last.summary or last.usage:
+                    report(last)
+                else:
+                    words = f"The last answer {how}." if self._runs else "No answer yet."
+                    self._screen.line(words, "yellow")
             case [command] if command.startswith("/"):
                 self._screen.line(f"There is no {fit(label(command), 40)}; see /help.", "yellow")
             case _:
@@ -1116,44 +1116,64 @@ class Conversation:
         return f"{count_of(answers, 'answer')}  {least}{token_words(tokens)}  {cost}"
 
 
+def discard_unwritten() -> None:
+    """What is still buffered must not fail again while the interpreter ends."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def run(args: argparse.Namespace, token: str | None = None) -> int:
     """Do what the command line asks for; the exit code. `token` wins over API_BEARER_TOKEN."""
-    for stream in (sys.stdout, sys.stderr):
-        cast(io.TextIOWrapper, stream).reconfigure(encoding="utf-8", errors="replace")
-    screen = Screen(not args.no_color and not os.environ.get("NO_COLOR"), args.json)
+    closed = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name) is None]
+    for name in closed:
+        setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r+", encoding="utf-8"))
     try:
+        for stream in (sys.stdout, sys.stderr):
+            cast(io.TextIOWrapper, stream).reconfigure(encoding="utf-8", errors="replace")
+        if sys.__stdout__ is None:  # Told before anything is spent.
+            raise OutputError from OSError(errno.EBADF, "stdout is closed")
         arm_interrupt()
-        service = Service(args, token)
-        if args.interactive and args.json:
-            raise UsageError("--json is for one answer: leave out --interactive")
-        if args.interactive and not (sys.stdin.isatty() and sys.stdout.isatty()):
-            raise UsageError("--interactive needs a terminal for stdin and stdout")
-        if args.interactive:
-            question = None if args.prompt is None else prompt_of(args.prompt)
-            return Conversation(service, args, screen).hold(question)
-        return ask_once(service, args, screen)
-    except ClientError as error:
-        screen.error(error)
-        return error.exit_code
+        screen = Screen(not args.no_color and not os.environ.get("NO_COLOR"), args.json)
+        try:
+            service = Service(args, token)
+            if args.interactive:
+                return Conversation(service, args, screen).hold(args.prompt)
+            return ask_once(service, args, screen)
+        except ClientError as error:
+            screen.error(error)
+            return error.exit_code
     except KeyboardInterrupt:
         return 130
     except OutputError as error:
-        # What is still buffered must not fail again while the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EPIPE:
-            return 141
-        print(f"error: cannot write: {error.__cause__}", file=sys.stderr)
-        return 1
+        cause = cast(OSError, error.__cause__)
+        if cause.errno != errno.EPIPE:
+            with suppress(OSError):
+                print(f"error: cannot write: {cause.strerror or cause}", file=sys.stderr)
+        discard_unwritten()
+        return 141 if cause.errno == errno.EPIPE else 1
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        with suppress(OSError):
+            print(f"error: {label(message)}\nSee --help.", file=sys.stderr)
+        sys.exit(2)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     layout = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        None, None, __doc__, formatter_class=layout, allow_abbrev=False
-    )
+    parser = Parser(None, None, __doc__, formatter_class=layout, allow_abbrev=False)
     add_arguments(parser)
-    return run(parser.parse_args(argv))
+    try:
+        return run(parser.parse_args(argv))
+    finally:
+        discard_unwritten()
 
 
 if __name__ == "__main__":

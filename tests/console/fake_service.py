@@ -202,10 +202,10 @@ def agent(role: str, subtask: str | None = None, **changes: Any) -> Json:
         "attempt": 1,
         "outcome": "succeeded",
         "stop_reason": "end_turn",
-        "input_tokens": 300,
+        "input_tokens": 24,
         "output_tokens": 40,
         "cache_read_input_tokens": 256,
-        "cache_creation_input_tokens": 0,
+        "cache_creation_input_tokens": 20,
         "seconds": 1.234,
         "cost_usd": 0.00012,
         **changes,
@@ -215,10 +215,10 @@ def agent(role: str, subtask: str | None = None, **changes: Any) -> Json:
 def summary(*agents: Json, **changes: Any) -> Json:
     """The object in the last chunk."""
     totals = {
-        "input_tokens": 1100,
+        "input_tokens": 252,
         "output_tokens": 420,
         "cache_read_input_tokens": 768,
-        "cache_creation_input_tokens": 0,
+        "cache_creation_input_tokens": 80,
         "seconds": 3.21,
         "cost_usd": 0.0012,
         "cost_usd_on_lead_model": 0.0101,

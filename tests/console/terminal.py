@@ -237,6 +237,10 @@ class ClientInTerminal:
             assert time.monotonic() < deadline, self.terminal.everything
             assert self._read(0.1), ("the client has ended", self.terminal.everything)
 
+    def is_silent(self) -> bool:
+        """Whether nothing has been written that was not read yet."""
+        return not select.select([self._ours], [], [], 0)[0]
+
     def wait_for_text(self, text: str) -> None:
         self.wait_for(lambda: any(text in line for line in self.terminal.everything))
 

@@ -92,6 +92,14 @@ def test_table_has_a_row_per_agent_and_a_total() -> None:
     ]
 
 
+def test_row_without_a_subtask_tells_what_the_call_was_for() -> None:
+    warm = agent("worker", purpose="warm-up")
+    again = agent("worker", "s1", purpose="repair", attempt=2)
+    done, _ = ask(streaming(*ANSWER, usage(summary(warm, again, agent("lead"))), DONE))
+    rows = [line.split() for line in done.stderr.splitlines()[1:4]]
+    assert [row[2:-5] for row in rows] == [["warm-up"], ["s1", "#2"], []]
+
+
 def test_unknown_total_is_not_zero_and_not_compared() -> None:
     last = summary(*AGENTS, totals={"input_tokens": 5, "cost_usd": None})
     done, _ = ask(streaming(*ANSWER, usage(last), DONE))

@@ -22,6 +22,7 @@ from console.fake_service import (
 from console.running_client import (
     AGENTS,
     ANSWER,
+    COMMAND,
     ENVIRONMENT,
     SCRIPT,
     ask,
@@ -72,7 +73,10 @@ def test_missing_token_says_how_to_get_one() -> None:
     done = client("Hi", env={"API_BEARER_TOKEN": ""})
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "orchestrator-worker token" in done.stderr
+    assert "`.venv/bin/orchestrator-worker token`" in done.stderr
+
+
+SECONDS = "--timeout: must be a number of seconds, above 0 and up to 86400"
 
 
 @pytest.mark.parametrize(
@@ -83,8 +87,12 @@ def test_missing_token_says_how_to_get_one() -> None:
         (["Hi", "--base-url", "http://h:99999"], "not a base URL"),
         (["Hi", "--base-url", "http://u:p@h"], "not a base URL"),
         (["Hi", "--request-id", "a\nb"], "--request-id"),
-        (["Hi", "--timeout", "nan"], "--timeout"),
-        (["Hi", "--max-tokens", "0"], "--max-tokens"),
+        (["Hi", "--timeout", "nan"], SECONDS),
+        (["Hi", "--timeout", "0"], SECONDS),
+        (["Hi", "--timeout", "86401"], SECONDS),
+        (["Hi", "--timeout", "x"], f"{SECONDS}, not 'x'"),
+        (["Hi", "--max-tokens", "0"], "--max-tokens: must be a whole number above 0"),
+        (["Hi", "--max-tokens", "x"], "--max-tokens: must be a whole number above 0, not 'x'"),
         (["Hi", "--json", "--interactive"], "--json"),
         (["Hi", "--interactive"], "needs a terminal"),
         (["Hi", "--unknown"], "--unknown"),
@@ -96,6 +104,11 @@ def test_usage_mistakes_end_with_2(args: list[str], words: str) -> None:
     done = client(*args)
     assert done.returncode == 2
     assert words in done.stderr
+
+
+def test_mistake_in_the_words_is_told_in_one_line() -> None:
+    done = client("Hi", "--bogus")
+    assert done.stderr == "error: unrecognized arguments: --bogus\nSee --help.\n"
 
 
 def test_no_prompt_on_a_terminal_is_a_mistake_not_a_wait() -> None:
@@ -253,6 +266,83 @@ def test_other_command_drives_it_with_its_own_token() -> None:
 
 
 def test_run_checks_what_argparse_cannot() -> None:
-    done = drive("Hi", "--timeout", "0")
+    done = drive("Hi", "--request-id", "a b")
     assert done.returncode == 2
-    assert done.stderr.startswith(b"error: --timeout")
+    assert done.stderr.startswith(b"error: --request-id")
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_other_command_may_have_closed_streams(closed: int) -> None:
+    with fake(streaming(*ANSWER, DONE)) as service:
+        command = [sys.executable, "-S", "-c", DRIVER, str(SCRIPT), "--base-url", service.url]
+        done = without_stream(closed, *command, *(["Hi"] if closed else []))
+    assert done.returncode == [2, 1, 0][closed]
+    assert done.stdout.decode() == ["", "", "Hello wörld.\n"][closed]
+    assert done.stderr.startswith(ERRORS_OF_CLOSED_STREAMS[closed])
+    assert (service.requests == []) is (closed != 2)
+
+
+def test_stdout_that_another_command_has_replaced_is_missing_all_the_same() -> None:
+    code = f"import os, sys\nsys.stdout = sys.stdout or open(os.devnull, 'w')\n{DRIVER}"
+    done = without_stream(1, sys.executable, "-S", "-c", code, str(SCRIPT), "Hi")
+    assert (done.returncode, done.stderr) == (1, ERRORS_OF_CLOSED_STREAMS[1])
+
+
+def test_other_command_names_its_own_default_in_the_help() -> None:
+    code = DRIVER.replace("(parser)\n", '(parser, "one of its own")\n')
+    command = [sys.executable, "-S", "-c", code, str(SCRIPT), "--help"]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, timeout=WAIT_SECONDS)
+    assert b"default: one of its own\n" in done.stdout
+    assert "default: http://127.0.0.1:8000\n" in client("--help").stdout
+
+
+# Streams that are closed or full
+
+
+ERRORS_OF_CLOSED_STREAMS = [
+    b"error: the prompt is empty\n",
+    b"error: cannot write: stdout is closed\n",
+    b"",
+]
+
+
+def without_stream(closed: int, *command: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a command as a shell does with `<&-`, `>&-` or `2>&-`."""
+    shell = ["sh", "-c", f'exec "$@" {closed}{"<" if closed == 0 else ">"}&-', "sh", *command]
+    return subprocess.run(
+        shell, env=ENVIRONMENT, capture_output=True, stdin=None, timeout=WAIT_SECONDS
+    )
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_closed_stream_is_no_traceback(closed: int) -> None:
+    with fake(streaming(*ANSWER, DONE)) as service:
+        words = ["--base-url", service.url, *(["Hi"] if closed else [])]
+        done = without_stream(closed, *COMMAND, *words)
+    assert done.returncode == [2, 1, 0][closed]
+    assert done.stdout.decode() == ["", "", "Hello wörld.\n"][closed]
+    assert done.stderr == ERRORS_OF_CLOSED_STREAMS[closed]
+    assert (service.requests == []) is (closed != 2)
+
+
+@pytest.mark.parametrize(
+    ("full", "code", "args"),
+    [
+        ("2", 1, []),
+        ("2", 2, ["--bogus"]),
+        ("2", 1, ["--base-url", "nonsense"]),
+        ("1", 0, ["--help"]),
+    ],
+)
+def test_full_stream_is_no_traceback(full: str, code: int, args: list[str]) -> None:
+    with fake(streaming(*ANSWER, DONE)) as service:
+        words = [*COMMAND, "Hi", "--base-url", service.url, *args]
+        done = subprocess.run(
+            ["sh", "-c", f'exec "$@" {full}>/dev/full', "sh", *words],
+            env=ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=WAIT_SECONDS,
+        )
+    assert done.returncode == code
+    assert done.stderr == b""

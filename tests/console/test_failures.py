@@ -52,21 +52,18 @@ def error_body(message: str, code: str | None = None) -> dict[str, Any]:
     ("status", "code", "headers", "advice"),
     [
         ("400 Bad Request", "invalid_value", "", "Change what it names"),
-        ("401 Unauthorized", "invalid_api_key", "", "orchestrator-worker token"),
+        ("401 Unauthorized", "invalid_api_key", "", ".venv/bin/orchestrator-worker token"),
         ("403 Forbidden", None, "", "This token may not do that"),
-        ("404 Not Found", "model_not_found", "", "Served models: team-default, team-small."),
         ("404 Not Found", None, "", "Check --base-url"),
-        ("405 Method Not Allowed", None, "", "check --base-url"),
+        ("405 Method Not Allowed", None, "", "Check the command and --base-url"),
         ("407 Proxy Authentication Required", None, "", "HTTPS_PROXY"),
         ("408 Request Timeout", None, "", "send less"),
-        ("413 Payload Too Large", "request_too_large", "", "fewer or smaller files"),
-        ("415 Unsupported Media Type", None, "", "may change requests"),
+        ("413 Payload Too Large", "request_too_large", "", "Send less text or smaller files."),
         ("418 Teapot", None, "", "Check the command"),
         ("429 Too Many", "rate_limit_exceeded", "retry-after: 12\r\n", "Retry after 12 s."),
         ("429 Too Many", "slow_down", "", "Retry later."),
         ("429 Too Many", "insufficient_quota", "", "Raise the spend limit"),
         ("431 Headers", None, "", "too long for a header"),
-        ("499 Client Closed", None, "", "gave up waiting"),
         ("500 Internal", "internal_error", "", "Retry later."),
         ("502 Bad Gateway", "upstream_auth", "", "valid ANTHROPIC_API_KEY"),
         ("502 Bad Gateway", "upstream_error", "", "or the Claude API behind it failed"),
@@ -90,6 +87,14 @@ def test_http_errors_say_what_and_what_to_do(
     assert advice in done.stderr
     assert done.stderr.endswith("request id req-7\n")
     assert (done.returncode, done.stdout) == (1, "")
+
+
+def test_model_that_is_not_served_is_a_mistake_in_the_words() -> None:
+    refused = response(error_body("No such model.", "model_not_found"), "404 Not Found")
+    done, _ = ask(script_of([refused]), "--model", "nonsense")
+    assert done.returncode == 2
+    assert "HTTP 404 model_not_found: No such model.\n" in done.stderr
+    assert "Served models: team-default, team-small.\n" in done.stderr
 
 
 def test_refused_field_is_named_once() -> None:
@@ -148,7 +153,7 @@ def test_refusal_of_a_large_body_is_read_before_the_body_is_sent(tmp_path: Path)
     with fake(refuse, read_body=False) as service:
         done = client("Hi", "--base-url", service.url, "--file", str(large))
     assert done.returncode == 1
-    assert "HTTP 413 request_too_large: Too much.\nSend fewer" in done.stderr
+    assert "HTTP 413 request_too_large: Too much.\nSend less text" in done.stderr
 
 
 def test_nothing_listening_names_the_way_to_start_it() -> None:
@@ -234,6 +239,8 @@ def test_stream_without_done_may_be_incomplete(pieces: list[bytes]) -> None:
     done, _ = ask(script_of(pieces))
     assert (done.returncode, done.stdout) == (1, "Hello wörld.\n")
     assert "The answer may be incomplete." in done.stderr
+    assert "IncompleteRead" not in done.stderr
+    assert ("it ended in the middle of the answer" in done.stderr) is (pieces[0] == CHUNKED)
 
 
 def test_done_without_a_blank_line_is_enough() -> None:
@@ -244,7 +251,7 @@ def test_done_without_a_blank_line_is_enough() -> None:
 def test_frame_that_is_not_json_is_an_error() -> None:
     done, _ = ask(streaming(delta("Half"), b"data: {nonsense\n\n", DONE))
     assert done.returncode == 1
-    assert "not JSON in the stream: {nonsense" in done.stderr
+    assert "no JSON in the stream: {nonsense" in done.stderr
 
 
 # Leaving early
@@ -287,7 +294,7 @@ def test_interrupt_closes_the_connection_and_tells_what_is_known() -> None:
     text = err.decode()
     assert text.startswith("interrupted after ")
     assert "connection closed; 1 of 3 subtasks had finished\n" in text
-    assert "At least" not in text
+    assert "spent: not known here; calls that are cut off do not tell what they cost\n" in text
     assert text.endswith("request id req-7  run id run_9\n")
 
 

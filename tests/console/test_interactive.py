@@ -103,7 +103,9 @@ def test_commands_tell_what_they_do() -> None:
     with fake(says("Sure.")) as service, talking(service) as asked:
         say(asked, "/help")
         asked.wait_for_text("forget the conversation")
+        asked.wait_for_text("Several lines that are pasted are one question")
         say(asked, "/table")
+        asked.wait_for_text("No answer yet.")
         say(asked, "/tabel")
         asked.wait_for_text("There is no /tabel; see /help.")
         say(asked, "/etc/passwd holds what?")
@@ -143,6 +145,8 @@ def test_interrupted_answer_is_cancelled_and_not_kept() -> None:
         asked.interrupt()
         asked.wait_for_text("interrupted after")
         assert service.client_left.wait(10)
+        say(asked, "/table")
+        asked.wait_for_text("The last answer was interrupted.")
         say(asked, "Short?")
         asked.wait_for_text("Fine.")
         wait_for_prompt(asked)
@@ -150,7 +154,8 @@ def test_interrupted_answer_is_cancelled_and_not_kept() -> None:
         assert asked.finish() == 0
     assert sent(service) == [[("user", "Long?")], [("user", "Short?")]]
     words = " ".join(asked.terminal.everything)
-    assert "spent at least $0.50000 (1,020 tokens)" in words
+    assert "spent: $0.50000 (1,020 tokens) by calls that ended; those cut off" in words
+    assert "Half an ans" in asked.terminal.everything  # and no ^C behind it
     assert words.endswith("1 answer  at least 2,540 tokens  at least $0.50120")
 
 
@@ -175,6 +180,8 @@ def test_error_in_one_turn_does_not_end_the_conversation() -> None:
         say(asked, "Well?")
         asked.wait_for_text("error: HTTP 503 overloaded: Busy.")
         asked.wait_for_text("Retry after 3 s.")
+        say(asked, "/table")
+        asked.wait_for_text("The last answer has no table.")
         say(asked, "And now?")
         asked.wait_for_text("Now.")
         wait_for_prompt(asked)

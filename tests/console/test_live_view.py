@@ -260,6 +260,55 @@ def test_view_goes_on_while_the_answer_goes_to_a_file(tmp_path: Path) -> None:
     assert shown[5].startswith("role")
 
 
+@pytest.mark.parametrize("plain", [False, True])
+def test_nothing_is_written_between_the_words_of_an_answer_that_is_piped(plain: bool) -> None:
+    """What `| tee answer.md` gets comes out on the same terminal, where a drawing would land."""
+    go_on, finish = threading.Event(), threading.Event()
+    script = staged(
+        *(WORKING[:2] if plain else [*WORKING, started("s1")]),
+        *([] if plain else [progress("worker_started", subtask_id="s2")]),
+        delta("One "),
+        go_on,
+        *(WORKING[2:] if plain else []),
+        *worker("s1"),
+        delta("two."),
+        finish,
+        *ENDING[-2:],
+    )
+    ours, theirs = os.pipe()
+    args = ["--no-color"] if plain else []
+    with fake(script) as service, watching(service, *args, stdout=theirs) as asked:
+        os.close(theirs)
+        with os.fdopen(ours, "rb", buffering=0) as piped:
+            assert piped.read(100) == b"One "
+            asked.wait_for_text("route" if plain else "▸ s2")
+            asked.wait_for(lambda: asked.raw.endswith("\r\n" if plain else "\x1b[?25h\r\n"))
+            before = len(asked.raw)
+            go_on.set()
+            assert piped.read(100) == b"two."
+            assert asked.is_silent()
+            finish.set()
+            assert piped.read(100) == b"\n"
+        assert asked.finish() == 0
+    rest = asked.raw[before:]
+    assert rest.startswith("planned  s1" if plain else "\x1b[1mrole")
+    assert ("✓ 1/3" in rest) is plain  # held back until the answer had ended
+    assert "\x1b[?25l" not in rest
+
+
+def test_interrupt_that_ends_the_reader_of_the_answer_too_tells_what_was_spent() -> None:
+    ours, theirs = os.pipe()
+    script = then_silent(*WORKING, started("s1"), delta("Half"))
+    with fake(script) as service, watching(service, stdout=theirs) as asked:
+        os.close(theirs)
+        assert os.read(ours, 100) == b"Half"
+        os.close(ours)
+        asked.interrupt()
+        assert asked.finish() == 130
+    words = " ".join(asked.terminal.everything)
+    assert "spent: $0.00123 (2,134 tokens) by calls that ended" in words
+
+
 def test_whole_answer_is_waited_for_in_sight() -> None:
     go_on = threading.Event()
 
@@ -331,11 +380,13 @@ def test_interrupt_tells_what_was_spent_and_why_it_may_be_more(presses: int) -> 
         assert asked.finish() == 130
         assert service.client_left.wait(10)
     shown = asked.terminal.everything
-    assert shown[2].startswith("▸ s3")
+    assert shown[2].startswith("- s3  Read the licences")
+    assert "  stopped  " in shown[2]
+    assert shown[3].startswith("━" * 20 + "─" * 10 + "  2/3  ")
     words = " ".join(line for line in shown[4:] if not line.startswith("^C"))
     assert words.startswith("interrupted after ")
-    assert "connection closed; 2 of 3 subtasks had finished" in words
-    assert "spent at least $0.00123 (2,134 tokens) At least: calls that were cut off" in words
+    told = "had finished spent: $0.00123 (2,134 tokens) by calls that ended; those cut off"
+    assert f"connection closed; 2 of 3 subtasks {told} come on top" in words
     assert shown[-1] == "request id req-7  run id run_42"
 
 
@@ -346,7 +397,30 @@ def test_interrupt_names_tokens_where_the_price_is_unknown() -> None:
         asked.interrupt()
         assert asked.finish() == 130
     words = " ".join(asked.terminal.everything)
-    assert "0 of 1 subtask had finished; spent at least 2,134 tokens (USD unknown)" in words
+    assert "0 of 1 subtask had finished spent: 2,134 tokens (USD unknown) by calls" in words
+
+
+def test_stopped_workers_are_folded_as_such() -> None:
+    names = [f"s{at}" for at in range(1, 21)]
+    events = [*planned(*(f"Part {name}" for name in names)), *map(started, names)]
+    with fake(then_silent(*events)) as service, watching(service, rows=8) as asked:
+        asked.wait_for_text("running")
+        asked.interrupt()
+        assert asked.finish() == 130
+    shown = asked.terminal.everything
+    assert "… 15 stopped" in shown
+    assert not any("running" in line for line in shown)
+
+
+def test_interrupt_leaves_no_echo_in_the_answer() -> None:
+    text = "The quick brown fox jumps over the lazy dog. " * 3
+    with fake(then_silent(delta(f"{text}長い題 wor"))) as service, watching(service) as asked:
+        asked.wait_for_text("長い題")
+        asked.interrupt()
+        assert asked.finish() == 130
+    assert "^C" in asked.raw
+    words = " ".join(asked.terminal.everything)
+    assert words.startswith(f"{text}長い題 wor  interrupted after")
 
 
 def test_interrupts_in_quick_succession_never_show_a_traceback() -> None:

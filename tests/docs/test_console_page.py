@@ -7,6 +7,7 @@ from typing import Any
 
 from console.fake_service import (
     DONE,
+    Json,
     agent,
     delta,
     in_turn,
@@ -26,25 +27,45 @@ ANSWER = (
     "PostgreSQL is free in every sense; MySQL is easy to host; SQLite needs no server at all."
 )
 TITLES = ("PostgreSQL: licence and operation", "MySQL: licence and operation", "SQLite: licence")
-SPENT = {"input_tokens": 1890, "output_tokens": 244, "cost_usd": 0.00123}
-AGENTS = [agent("lead"), *(agent("worker", f"s{n}") for n in (1, 2, 3)), agent("synthesizer")]
+LEAD = agent(
+    "lead", input_tokens=310, cache_read_input_tokens=1024, output_tokens=174, cost_usd=0.00111
+)
+WORKERS = [agent("worker", f"s{n}") for n in (1, 2, 3)]
+WORKERS[1]["outcome"] = "timed_out"
+AGENTS = [LEAD, *WORKERS, agent("synthesizer")]
+INPUT = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+
+
+def totals(*agents: Json) -> Json:
+    """Return what the service tells of calls that have ended, as the last chunk has it."""
+    names = (*INPUT, "output_tokens", "cost_usd")
+    sums = {name: sum(one[name] for one in agents) for name in names}
+    return {**sums, "seconds": 3.21, "cost_usd_on_lead_model": 0.0101}
+
+
+def spent(*agents: Json) -> Json:
+    """Return the same as the events of the run have it: all input is one number."""
+    every = totals(*agents)
+    told = {name: every[name] for name in ("output_tokens", "cost_usd")}
+    return {**told, "input_tokens": sum(every[name] for name in INPUT)}
+
 
 WORKING = [
     progress("run_started", run_id="run_5a6e"),
     progress("route_decided", route="delegated"),
     *planned(*TITLES),
-    progress("plan_closed", subtasks=3, spent=SPENT),
+    progress("plan_closed", subtasks=3, spent=spent(LEAD)),
     worker("s1")[0],
     worker("s2")[0],
-    *worker("s3", spent=SPENT),
+    *worker("s3", spent=spent(LEAD, WORKERS[2])),
 ]
 WRITING = [
-    worker("s1")[1],
-    worker("s2", "timed_out", reason="no answer within 20 s")[1],
+    worker("s1", spent=spent(LEAD, *WORKERS[1:]))[1],
+    worker("s2", "timed_out", reason="no answer within 20 s", spent=spent(LEAD, *WORKERS))[1],
     progress("synthesis_started", model="claude-haiku-5-5"),
     delta(ANSWER),
     delta(None, "stop"),
-    usage(summary(*AGENTS, partial=True)),
+    usage(summary(*AGENTS, totals=totals(*AGENTS), partial=True)),
     DONE,
 ]
 
