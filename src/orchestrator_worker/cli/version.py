@@ -21,5 +21,6 @@ def version(*, as_json: bool) -> int:
         )
         return 0
     print(f"orchestrator-worker {__version__}")
-    print(f"{python} on {system}; {', '.join(f'{n} {v}' for n, v in packages.items())}")
+    print(f"{python} on {system}")
+    print(", ".join(f"{name} {it}" for name, it in packages.items()))
     return 0
