@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 from orchestrator_worker.auth.signing import token_signer
 from orchestrator_worker.cli import client
-from orchestrator_worker.cli.local_service import local_service
 from orchestrator_worker.config import Settings, load_settings, process_variable
 from orchestrator_worker.observability.logging import configure_logging
 
@@ -35,6 +34,9 @@ def ask(options: argparse.Namespace) -> int:
     configure_logging("CRITICAL", "standard", descriptor=2)
     if settings.simulated and not options.json:
         print(SIMULATED, file=sys.stderr, end="")
+    # Read only now: it brings the framework along, and takes seconds.
+    from orchestrator_worker.cli.local_service import local_service
+
     with local_service(settings) as url:
         options.base_url = url
         return client.run(options, _own_token(settings))

@@ -63,9 +63,13 @@ def _serve(options: argparse.Namespace) -> int:
         from orchestrator_worker.cli.reloading import serve_reloading
 
         return serve_reloading()
+    from orchestrator_worker.config import load
+
+    loaded = load()
+    loaded.accepted()  # a mistake is told at once, not after the framework has been read
     from orchestrator_worker.cli.serve import serve
 
-    return serve()
+    return serve(loaded)
 
 
 def _ask(options: argparse.Namespace) -> int:

@@ -29,7 +29,9 @@ def _lines(row: Sequence[str], widths: Sequence[int], indent: str) -> Iterator[s
     pairs = zip(cells, widths, strict=True)
     head = indent + "".join(f"{cell:<{width}}  " for cell, width in pairs)
     room = max(20, _width() - len(head))
-    first, *others = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
+    first, *others = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [
+        ""
+    ]
     yield (head + first).rstrip()
     for line in others:
         yield " " * len(head) + line

@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from orchestrator_worker.app import check_models, create_app
-from orchestrator_worker.config import Loaded, Settings, load
+from orchestrator_worker.config import Loaded, Settings
 from orchestrator_worker.errors import ConfigurationError
 from orchestrator_worker.observability.logging import close_logging, configure_logging
 
@@ -22,13 +22,12 @@ GRACE_SECONDS = 30
 BACKLOG = 2048
 
 
-def serve() -> int:
+def serve(loaded: Loaded) -> int:
     """Serve until a signal ends it; returns the exit code.
 
     Raises:
         ConfigurationError: a setting or a team file is wrong, or the port cannot be had.
     """
-    loaded = load()
     settings = loaded.accepted()
     configure_logging(settings.log.level, settings.log.format)
     _write_last_lines_on_sigterm()
