@@ -166,6 +166,7 @@ async def test_only_what_is_missing_is_planned_again(wire: Wire, form: Any) -> N
 
 @FORMS
 async def test_without_a_tool_for_plans_results_are_written_up(wire: Wire, form: Any) -> None:
-    said = text_of(await wire.message(form(THERE)))
+    other = {"name": "look", "input_schema": {"type": "object"}}
+    said = text_of(await wire.message(form(THERE) | {"tools": [other]}))
     assert "Robust." in said
     assert "Nothing is missing" not in said

@@ -93,11 +93,14 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"messages": [says({"text": "hi"})]}, "messages.0.content.0.type: Field required"),
     ({"messages": [says(text(colour="red"))]}, f"messages.0.content.0.colour: {EXTRA}"),
     ({"messages": [says(text(citations=[{"a": 1}]))]}, "citations"),
-    ({"messages": [says(IMAGE)]}, "messages.0.content.0.source.media_type: Input should be"),
-    ({"messages": [says({"type": "image"})]}, "messages.0.content.0.source: Field required"),
+    (
+        {"messages": [says(IMAGE)]},
+        "messages.0.content.0.image.source.base64.media_type: Input should be",
+    ),
+    ({"messages": [says({"type": "image"})]}, "messages.0.content.0.image.source: Field required"),
     (
         {"messages": [says({"type": "document", "source": {"type": "base64"}})]},
-        "messages.0.content.0.source.data: Field required",
+        "messages.0.content.0.document.source.base64.data: Field required",
     ),
     (
         {"messages": [says(text()), says({"type": "document"}, role="assistant"), says(text())]},
@@ -114,7 +117,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"messages": [says(text()), says(CALL | {"id": "a b"}, role="assistant"), says(text())]},
-        "messages.1.content.0.id: String should match pattern '^[a-zA-Z0-9_-]+$'",
+        "messages.1.content.0.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'",
     ),
     (
         {
@@ -241,6 +244,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
                 says(CALL, role="assistant"),
                 says(RESULT | {"content": [CITED]}),
             ],
+            "tools": [tool()],
             "output_config": form(closed()),
         },
         "citations cannot be used with output_config.format",
@@ -299,7 +303,10 @@ async def test_unknown_and_retired_models_are_not_found(wire: Wire, model: str) 
 ACCEPTED: list[dict[str, Any]] = [
     {"system": "be kind", "metadata": {"user_id": "u"}, "service_tier": "auto"},
     {"system": [text(**HOUR), text(**CONTROL)], "cache_control": {"type": "ephemeral"}},
-    {"messages": [says(text()), says(CALL, role="assistant"), says(RESULT, text())]},
+    {
+        "tools": [tool()],
+        "messages": [says(text()), says(CALL, role="assistant"), says(RESULT, text())],
+    },
     {"messages": [says(text()), says(text()), says(text(), role="assistant"), says(text())]},
     {"messages": [says(text()), says(text(), role="assistant"), says(text(), role="system")]},
     {"tools": [tool(strict=True, input_schema=closed(), eager_input_streaming=True, **CONTROL)]},

@@ -7,7 +7,7 @@ is simulated.
 Layers, top first: `server` runs `app`, which hands calls to `messages` and `control`. `messages`
 asks `validation` and `thinking_rules` what to refuse, `prompt_cache` and `rate_limits` what a call
 costs, then `answers`, `composing` and `sending` for the response. `control` holds the `script`.
-`prompt`, `models`, `tokens`, `clock`, `errors` and `jsons` stand at the bottom.
+`prompt`, `models`, `tokens`, `media`, `clock`, `errors` and `jsons` stand at the bottom.
 """
 
 from orchestrator_worker.simulator.app import create_app

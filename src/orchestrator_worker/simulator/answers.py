@@ -10,11 +10,13 @@ import re
 import orjson
 
 from orchestrator_worker.simulator.conversation import Conversation
+from orchestrator_worker.simulator.errands import errand
 from orchestrator_worker.simulator.jsons import JsonObject, as_object
+from orchestrator_worker.simulator.orders import ordered_schema
 from orchestrator_worker.simulator.parts import parts_of
 from orchestrator_worker.simulator.passages import relevant_passage
+from orchestrator_worker.simulator.replies import Reply
 from orchestrator_worker.simulator.schema_values import Material, instance
-from orchestrator_worker.simulator.script import Reply
 from orchestrator_worker.simulator.stand_ins import (
     about_code,
     building_on,
@@ -23,7 +25,7 @@ from orchestrator_worker.simulator.stand_ins import (
     translation,
 )
 from orchestrator_worker.simulator.tagged import TaggedBlock
-from orchestrator_worker.simulator.tool_choosing import choose_tool, due_review
+from orchestrator_worker.simulator.tool_choosing import choose_tools, due_review
 from orchestrator_worker.simulator.wording import is_ask, words
 
 MARK = "(simulated)"
@@ -42,17 +44,32 @@ _GREETINGS = frozenset({"hello", "hi", "hey", "greetings", "good", "thanks", "th
 def answer(body: JsonObject) -> Reply:
     """The reply to a checked request. The same request gets the same reply."""
     conversation = Conversation(body)
-    call = choose_tool(body, conversation)
-    if call is not None:
-        return Reply(tools=(call,))
+    if done := errand(conversation.last_texts[-1] if conversation.last_texts else ""):
+        return Reply(text=done)
+    calls = choose_tools(body, conversation)
+    if calls:
+        return Reply(tools=calls)
     review = due_review(body, conversation)
     if review is not None:
         return Reply(text=_marked(review.verdict))
-    output_format = (as_object(body.get("output_config")) or {}).get("format")
-    if output_format is not None:
-        material = Material(parts_of(conversation), conversation.ask, _marked(speak(conversation)))
-        return Reply(text=orjson.dumps(instance(output_format["schema"], material)).decode())
+    schema = _schema(body)
+    if schema is not None:
+        return Reply(text=_in_form(schema, conversation))
     return Reply(text=_marked(speak(conversation)))
+
+
+def _schema(body: JsonObject) -> JsonObject | None:
+    """The schema that the answer must obey, None when it may be text."""
+    output_format = (as_object(body.get("output_config")) or {}).get("format")
+    return ordered_schema(body) if output_format is None else output_format["schema"]
+
+
+def _in_form(schema: JsonObject, conversation: Conversation) -> str:
+    """The answer as JSON. After nothing but results it is about what was asked before."""
+    before = conversation.before_last if conversation.asks_nothing_new else None
+    asking = before or conversation
+    material = Material(parts_of(asking), asking.ask, _marked(speak(conversation)))
+    return orjson.dumps(instance(schema, material)).decode()
 
 
 def _marked(text: str) -> str:
@@ -69,9 +86,13 @@ def speak(conversation: Conversation) -> str:
             return building_on(conversation)
         merged = [_merged(block, i) for i, block in enumerate(conversation.results, 1)]
         return "\n\n".join([*merged, ending(conversation)]).strip()
+    return f"{conversation.attached} {_about(conversation)}".strip()
+
+
+def _about(conversation: Conversation) -> str:
     return (
         _recalled(conversation)
-        or _greeted(conversation.request[:BRIEF])
+        or ("" if conversation.attached else _greeted(conversation.request[:BRIEF]))
         or translation(conversation)
         or about_code(conversation)
         or relevant_passage(conversation)

@@ -1,7 +1,7 @@
 """From what the model says to what is counted and sent: blocks cut into tokens, limits applied,
 usage.
 
-Sits between `answers`/`script`, which decide what is said, and `sending`, which puts it on the
+Sits between `answers`/`replies`, which decide what is said, and `sending`, which puts it on the
 wire in time.
 """
 
@@ -12,13 +12,14 @@ import orjson
 
 from orchestrator_worker.simulator.jsons import JsonObject, as_object
 from orchestrator_worker.simulator.models import Model
-from orchestrator_worker.simulator.script import Reply, ToolCall
+from orchestrator_worker.simulator.replies import Reply, ToolCall
 from orchestrator_worker.simulator.thinking_rules import THOUGHTFUL_ID, Signer
 from orchestrator_worker.simulator.tokens import pieces
 
 THOUGHT = ("thinking", "redacted_thinking")
 THINKING_TOKENS = {"low": 8, "medium": 16, "high": 32, "xhigh": 64, "max": 128}
 """Length of the simulator's thinking at each effort."""
+REFUSAL = "This request was declined by a simulated safety classifier."
 _THOUGHT = "Let me look at what is asked and at what the conversation already says about it. "
 
 
@@ -92,7 +93,14 @@ class Composed:
         """Those of them spent on thinking."""
         return sum(len(b.pieces) for b in self.blocks if b.start["type"] in THOUGHT)
 
-    def cut(self, tokens: int, stop_reason: str) -> None:
+    def end(self, stop_reason: str, category: str | None = None) -> None:
+        """Set why it ends; a refusal has details."""
+        self.stop_reason = stop_reason
+        if stop_reason == "refusal":
+            details = {"type": "refusal", "category": category, "explanation": REFUSAL}
+            self.stop_details = details
+
+    def cut(self, tokens: int, stop_reason: str, category: str | None = None) -> None:
         """Keep that many tokens. Blocks that had not begun are dropped."""
         left = tokens
         kept: list[Block] = []
@@ -103,11 +111,11 @@ class Composed:
             left -= len(block.pieces)
             kept.append(block)
         self.blocks = kept
-        self.stop_reason = stop_reason
         self.stop_sequence = None
+        self.end(stop_reason, category)
 
 
-def compose(reply: Reply, body: JsonObject, signer: Signer, id_seed: str) -> Composed:
+def compose(reply: Reply, body: JsonObject, signer: Signer, id_seed: str, room: int) -> Composed:
     """Cut a reply into blocks and tokens and apply the limits of the request.
 
     Args:
@@ -115,35 +123,58 @@ def compose(reply: Reply, body: JsonObject, signer: Signer, id_seed: str) -> Com
         body: The checked request.
         signer: Signs its thinking, and knows the model that says it.
         id_seed: Makes the ids of tool calls unique.
+        room: Tokens that the context has left for the reply.
     """
     if body.get("max_tokens") == 0:
         return Composed(stop_reason="max_tokens", bare=True)
-    composed = Composed(stop_reason="tool_use" if reply.tools else "end_turn")
+    calls = reply.tools[: 1 if _one_call(body) else None]
+    composed = Composed(stop_reason="tool_use" if calls else "end_turn")
     thinking = _thinking_block(reply, body, signer)
     if thinking:
         composed.blocks.append(thinking)
-    _add_text(composed, reply, body)
+    said = list(reply.text_pieces) or pieces(reply.text, None if calls else reply.tokens)
+    _add_text(composed, said, body)
     if composed.stop_sequence is None:
         mark = THOUGHTFUL_ID if thinking else ""
         composed.blocks += [
             _tool_block(call, f"toolu_{id_seed}{number:02d}{mark}", reply.tokens)
-            for number, call in enumerate(reply.tools)
+            for number, call in enumerate(calls)
         ]
+        _add_text(composed, pieces(reply.text_after), body)
     if reply.stop_reason:
-        composed.stop_reason = reply.stop_reason
-    if composed.ticks > body["max_tokens"]:
-        composed.cut(body["max_tokens"], "max_tokens")
+        composed.end(reply.stop_reason, reply.category)
+    if composed.ticks > min(body["max_tokens"], room):
+        full = room < body["max_tokens"]
+        composed.cut(
+            min(body["max_tokens"], room),
+            "model_context_window_exceeded" if full else "max_tokens",
+        )
     return composed
 
 
-def _add_text(composed: Composed, reply: Reply, body: JsonObject) -> None:
-    text, found = _stopped(reply.text, body.get("stop_sequences") or ())
+def _one_call(body: JsonObject) -> bool:
+    return bool((as_object(body.get("tool_choice")) or {}).get("disable_parallel_tool_use"))
+
+
+def _add_text(composed: Composed, said: list[str], body: JsonObject) -> None:
+    """Add a text in the pieces it comes in, up to a stop sequence."""
+    text, found = _stopped("".join(said), body.get("stop_sequences") or ())
     if found is not None:
         composed.stop_reason, composed.stop_sequence = "stop_sequence", found
+        said = _first_of(said, len(text))
     if text:
-        count = None if reply.tools or found is not None else reply.tokens
-        start = {"type": "text", "text": ""}
-        composed.blocks.append(Block(start, "text_delta", pieces(text, count)))
+        composed.blocks.append(Block({"type": "text", "text": ""}, "text_delta", said))
+
+
+def _first_of(said: list[str], length: int) -> list[str]:
+    """The pieces of that many first characters."""
+    kept: list[str] = []
+    for piece in said:
+        if length <= 0:
+            break
+        kept.append(piece[:length])
+        length -= len(piece)
+    return kept
 
 
 def _stopped(text: str, sequences: list[str] | tuple[()]) -> tuple[str, str | None]:
@@ -156,9 +187,15 @@ def _stopped(text: str, sequences: list[str] | tuple[()]) -> tuple[str, str | No
 
 
 def _tool_block(call: ToolCall, id: str, count: int | None) -> Block:
-    raw = call.input if isinstance(call.input, str) else orjson.dumps(call.input).decode()
-    start: JsonObject = {"type": "tool_use", "id": id, "name": call.name, "input": {}}
-    return Block(start, "input_json_delta", pieces(raw, count))
+    start: JsonObject = {"type": "tool_use", "id": call.id or id, "name": call.name, "input": {}}
+    return Block(start, "input_json_delta", list(call.input_pieces) or _input_pieces(call, count))
+
+
+def _input_pieces(call: ToolCall, count: int | None) -> list[str]:
+    if isinstance(call.input, str):
+        return pieces(call.input, count)
+    # The API shows an empty input by an empty delta alone.
+    return pieces(orjson.dumps(call.input).decode(), count) if call.input or count else []
 
 
 def _thinking_block(reply: Reply, body: JsonObject, signer: Signer) -> Block | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from orchestrator_worker.simulator.errors import InvalidRequestError
 from orchestrator_worker.simulator.jsons import JsonObject, as_object, objects, text_blocks
@@ -14,6 +15,7 @@ _FIELDS = {
     "contains": str,
     "system_contains": str,
     "has_tool": str,
+    "has_tool_result": bool,
     "has_format": bool,
     "stream": bool,
     "role": str,
@@ -29,6 +31,8 @@ class When:
     contains: str | None = None
     system_contains: str | None = None
     has_tool: str | None = None
+    has_tool_result: bool | None = None
+    """Whether the last user message answers calls of tools."""
     has_format: bool | None = None
     stream: bool | None = None
     role: str | None = None
@@ -54,6 +58,7 @@ class When:
             and (self.contains is None or any(self.contains in text for text in last_texts(body)))
             and (self.system_contains is None or self.system_contains in _system_text(body))
             and (self.has_tool is None or self.has_tool in tools)
+            and self.has_tool_result in (None, _answers_calls(body))
             and (self.has_format is None or self.has_format == bool(config.get("format")))
             and (self.stream is None or self.stream == bool(body.get("stream")))
         )
@@ -61,18 +66,27 @@ class When:
 
 def last_texts(body: JsonObject) -> list[str]:
     """Every text in the last user message, tool results included."""
-    for message in reversed(list(objects(body.get("messages")))):
-        if message.get("role") == "user":
-            results = (b.get("content") for b in objects(message["content"]) if "tool_use_id" in b)
-            return [
-                *text_blocks(message["content"]),
-                *(text for result in results for text in text_blocks(result)),
-            ]
-    return []
+    content = _last_content(body)
+    results = (block.get("content") for block in objects(content) if "tool_use_id" in block)
+    return [*text_blocks(content), *(text for result in results for text in text_blocks(result))]
+
+
+def _last_content(body: JsonObject) -> Any:
+    messages = reversed(list(objects(body.get("messages"))))
+    return next((m["content"] for m in messages if m.get("role") == "user"), "")
+
+
+def _answers_calls(body: JsonObject) -> bool:
+    return any("tool_use_id" in block for block in objects(_last_content(body)))
 
 
 def _system_text(body: JsonObject) -> str:
-    return "\n".join(text_blocks(body.get("system")))
+    return "\n".join(system_texts(body))
+
+
+def system_texts(body: JsonObject) -> list[str]:
+    """The texts of the system prompt."""
+    return text_blocks(body.get("system"))
 
 
 def read_when(rule: JsonObject, path: str) -> When:

@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
+from orchestrator_worker.simulator.attached import Document, attached, documents_of
 from orchestrator_worker.simulator.code_blocks import CodeBlock, code_blocks, without_code
-from orchestrator_worker.simulator.jsons import JsonObject, as_object, objects, text_blocks
+from orchestrator_worker.simulator.jsons import JsonObject, objects, text_blocks
 from orchestrator_worker.simulator.tagged import TaggedBlock, outside_blocks, tagged_blocks
 from orchestrator_worker.simulator.wording import (
     content_words,
@@ -55,7 +56,18 @@ class Conversation:
 
     @cached_property
     def tool_results(self) -> list[ToolResult]:
-        """The tool results in the last user message."""
+        """The tool results in the last user message, be they blocks of their own or of a text."""
+        return self._native_results or self._told_results
+
+    @cached_property
+    def _told_results(self) -> list[ToolResult]:
+        if not self.last_texts or not _tells_results(self.last_texts[-1]):
+            return []
+        told = [block for block in self.blocks if _is_of_tool(block)]
+        return [ToolResult(block.title or "tool", block.text, is_error=False) for block in told]
+
+    @cached_property
+    def _native_results(self) -> list[ToolResult]:
         names = {
             block["id"]: str(block["name"])
             for message in self._messages
@@ -83,9 +95,15 @@ class Conversation:
         with.
         """
         last = tagged_blocks(self.last_texts[-1]) if self.last_texts else []
-        found = [block for block in last if block.kind == "result"]
+        found = [block for block in last if block.kind == "result" and not _is_of_tool(block)]
         alone = len(last) == 1 and not outside_blocks(self.request).strip()
         return [] if alone and len(self.last_texts) == 1 else found
+
+    @property
+    def asks_nothing_new(self) -> bool:
+        """Whether the last message only gives results for what was asked before."""
+        written_up = bool(self.results) and not self.builds_on_results
+        return not self.last_texts or bool(self._told_results) or written_up
 
     @cached_property
     def builds_on_results(self) -> bool:
@@ -156,11 +174,20 @@ class Conversation:
         found = [_split(outside_blocks(text))[1] for text in self.last_texts[-1:]]
         found += [block.text for block in self.blocks if block.kind != "instruction"]
         found += [_material(outside_blocks(text)) for text in self.last_texts[:-1]]
-        for message in self._messages:
-            found += [_document_text(block) for block in objects(message["content"])]
+        found += [document.text for document in self.attachments]
         for message in self._messages[: self._last]:
             found += text_blocks(message["content"])
         return [text for text in map(without_code, found) if text.strip()]
+
+    @cached_property
+    def attachments(self) -> list[Document]:
+        """The document blocks of all messages."""
+        return documents_of(self._messages)
+
+    @cached_property
+    def attached(self) -> str:
+        """A sentence that names all images and documents, empty when there are none."""
+        return attached(self._messages)
 
     @cached_property
     def told(self) -> str:
@@ -180,11 +207,14 @@ class Conversation:
         return [*texts, *self.last_texts[:-1]]
 
 
-def _document_text(block: JsonObject) -> str:
-    source = as_object(block.get("source")) or {}
-    if block.get("type") == "document" and source.get("type") == "text":
-        return str(source["data"])
-    return ""
+def _is_of_tool(block: TaggedBlock) -> bool:
+    return block.kind == "result" and block.name.lower().startswith("tool")
+
+
+def _tells_results(text: str) -> bool:
+    """Whether a text is nothing but what tools returned."""
+    found = tagged_blocks(text)
+    return bool(found) and all(map(_is_of_tool, found)) and not outside_blocks(text).strip()
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -1,5 +1,5 @@
 """What the API refuses about `system` and `messages`: roles and blocks. `tool_pairs` looks at
-the calls of tools in them, `thinking_rules` at thinking.
+the calls of tools in them, `media_rules` at images and documents, `thinking_rules` at thinking.
 """
 
 import re
@@ -19,12 +19,18 @@ from orchestrator_worker.simulator.field_checks import (
     string_at,
 )
 from orchestrator_worker.simulator.jsons import JsonObject
+from orchestrator_worker.simulator.media_rules import (
+    check_document,
+    check_image,
+    check_media_together,
+)
 from orchestrator_worker.simulator.models import Model
 from orchestrator_worker.simulator.tool_pairs import check_tool_pairs
 
 MAX_MESSAGES = 100_000
 TOOL_USE_ID = re.compile(r"^[a-zA-Z0-9_-]+$")
-IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
+MAX_CALLED_NAME = 200
+"""Characters of the name in a call of a tool."""
 _SERVER_BLOCKS = frozenset(
     {
         "server_tool_use", "web_search_tool_result", "web_fetch_tool_result",
@@ -64,7 +70,8 @@ def check_messages(body: JsonObject, model: Model, controls: CacheControls) -> N
     for index, value in enumerate(messages):
         _check_message(object_at(value, f"messages.{index}"), f"messages.{index}", model, controls)
     _check_order(messages, model)
-    check_tool_pairs(messages)
+    check_tool_pairs(messages, has_tools=bool(body.get("tools")))
+    check_media_together(messages, model)
 
 
 def _check_message(message: JsonObject, path: str, model: Model, controls: CacheControls) -> None:
@@ -139,36 +146,6 @@ def _check_text(block: JsonObject, path: str) -> None:
         )
 
 
-def _check_image(block: JsonObject, path: str) -> None:
-    no_extra_keys(block, ("type", "source", "cache_control", "transformations"), path)
-    source = _check_source(block, path, ("base64", "url", "file"))
-    if source["type"] == "base64":
-        one_of(source.get("media_type"), IMAGE_TYPES, f"{path}.source.media_type")
-
-
-def _check_document(block: JsonObject, path: str) -> None:
-    no_extra_keys(block, ("type", "source", "cache_control", "citations", "context", "title"), path)
-    source = _check_source(block, path, ("base64", "text", "content", "url", "file"))
-    media_types = {"base64": ("application/pdf",), "text": ("text/plain",)}.get(source["type"])
-    if media_types:
-        one_of(source.get("media_type"), media_types, f"{path}.source.media_type")
-
-
-def _check_source(block: JsonObject, path: str, kinds: tuple[str, ...]) -> JsonObject:
-    path = join(path, "source")
-    source = object_at(required(block, "source", path.removesuffix(".source")), path)
-    kind = one_of(required(source, "type", path), kinds, join(path, "type"))
-    field = {
-        "base64": "data",
-        "text": "data",
-        "url": "url",
-        "file": "file_id",
-        "content": "content",
-    }
-    required(source, field[kind], path)
-    return source
-
-
 def _check_thinking(block: JsonObject, path: str) -> None:
     no_extra_keys(block, ("type", "thinking", "signature"), path)
     string_at(required(block, "thinking", path), join(path, "thinking"))
@@ -184,14 +161,20 @@ def _check_redacted(block: JsonObject, path: str) -> None:
 def _check_tool_use(block: JsonObject, path: str) -> None:
     keys = ("type", "id", "name", "input", "cache_control", "caller", "toolset_name")
     no_extra_keys(block, keys, path)
+    path = join(path, "tool_use")
     _check_id(required(block, "id", path), join(path, "id"))
-    string_at(required(block, "name", path), join(path, "name"))
+    name = string_at(required(block, "name", path), join(path, "name"))
+    if not 1 <= len(name) <= MAX_CALLED_NAME:
+        raise InvalidRequestError(
+            f"String should have 1 to {MAX_CALLED_NAME} characters", join(path, "name")
+        )
     object_at(required(block, "input", path), join(path, "input"))
 
 
 def _check_tool_result(block: JsonObject, path: str) -> None:
     keys = ("type", "tool_use_id", "content", "is_error", "cache_control", "toolset_name")
     no_extra_keys(block, keys, path)
+    path = join(path, "tool_result")
     _check_id(required(block, "tool_use_id", path), join(path, "tool_use_id"))
     if "is_error" in block:
         boolean_at(block["is_error"], join(path, "is_error"))
@@ -203,14 +186,14 @@ def _check_tool_result(block: JsonObject, path: str) -> None:
 
 
 def _check_id(value: Any, path: str) -> None:
-    if not TOOL_USE_ID.match(string_at(value, path)):
+    if not TOOL_USE_ID.fullmatch(string_at(value, path)):
         raise InvalidRequestError("String should match pattern '^[a-zA-Z0-9_-]+$'", path)
 
 
 _BLOCK_CHECKS: dict[str, Callable[[JsonObject, str], None]] = {
     "text": _check_text,
-    "image": _check_image,
-    "document": _check_document,
+    "image": check_image,
+    "document": check_document,
     "thinking": _check_thinking,
     "redacted_thinking": _check_redacted,
     "tool_use": _check_tool_use,

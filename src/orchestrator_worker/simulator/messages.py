@@ -18,7 +18,8 @@ from orchestrator_worker.simulator.models import Model, find_model
 from orchestrator_worker.simulator.prompt import Prompt
 from orchestrator_worker.simulator.rate_limits import ORGANIZATION, Header, RateLimits
 from orchestrator_worker.simulator.record import Call, Record
-from orchestrator_worker.simulator.script import Reply, Script
+from orchestrator_worker.simulator.replies import Reply
+from orchestrator_worker.simulator.script import Script
 from orchestrator_worker.simulator.sending import Sender, Steps, for_ever
 from orchestrator_worker.simulator.thinking_rules import Signer, check_thinking
 from orchestrator_worker.simulator.usage import (
@@ -29,9 +30,7 @@ from orchestrator_worker.simulator.usage import (
     final_usage,
     start_usage,
 )
-from orchestrator_worker.simulator.validation import check_create
-
-REFUSAL = "This request was declined by a simulated safety classifier."
+from orchestrator_worker.simulator.validation import check_create, check_length
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +45,7 @@ class _Turn:
     model: Model
     prompt: Prompt
     charge: Charge
+    reply: Reply | None
     fault: Fault | None
 
 
@@ -92,10 +92,12 @@ class MessageCalls:
         model = check_create(body, version=version, refuse=script.refuse)
         prompt = Prompt(body)
         check_thinking(body, model, account, prompt)
+        check_length(prompt.tokens, script.context_of(model))
+        reply = script.reply_for(body, exchange.headers)
         fault = script.fault_for(body, exchange.headers)
         charge = self._cache.charge(prompt, model, account)
         self._limits.admit(account, model, charge.usage.processed)
-        return _Turn(exchange, call, body, account, script, model, prompt, charge, fault)
+        return _Turn(exchange, call, body, account, script, model, prompt, charge, reply, fault)
 
     def _shown_limits(self, body: JsonObject, account: str) -> list[Header]:
         model = find_model(str(body.get("model")))
@@ -120,7 +122,7 @@ class MessageCalls:
         self._record.close(call, "fault" if call.fault else "completed")
 
     async def _answer(self, turn: _Turn) -> None:
-        reply = turn.script.reply_for(turn.body, turn.exchange.headers) or answer(turn.body)
+        reply = turn.reply or answer(turn.body)
         sender = self._sender(turn, reply)
         if turn.fault and turn.fault.kind == "hang":
             await for_ever()
@@ -128,7 +130,9 @@ class MessageCalls:
             await sender.html()
         else:
             signer = Signer(turn.model, turn.account, turn.prompt)
-            await self._send(sender, turn, compose(reply, turn.body, signer, self._next_id()))
+            room = turn.script.context_of(turn.model) - turn.prompt.tokens
+            composed = compose(reply, turn.body, signer, self._next_id(), room)
+            await self._send(sender, turn, composed)
 
     def _sender(self, turn: _Turn, reply: Reply) -> Sender:
         latency = reply.latency or turn.script.latency_for(turn.model.id)
@@ -188,9 +192,7 @@ def apply_to_content(fault: Fault | None, composed: Composed) -> Fault | None:
     if fault.kind == "empty":
         composed.cut(0, "end_turn")
     elif fault.kind == "refusal":
-        composed.cut(fault.after_deltas, "refusal")
-        details = {"type": "refusal", "category": fault.category, "explanation": REFUSAL}
-        composed.stop_details = details
+        composed.cut(fault.after_deltas, "refusal", fault.category)
     elif fault.kind == "max_tokens":
         composed.cut(fault.after_deltas or composed.ticks // 2, "max_tokens")
     else:

@@ -8,6 +8,8 @@ from typing import Any
 from orchestrator_worker.simulator.errors import InvalidRequestError
 from orchestrator_worker.simulator.field_checks import EXTRA
 from orchestrator_worker.simulator.jsons import JsonObject, as_object, objects
+from orchestrator_worker.simulator.media_rules import all_blocks
+from orchestrator_worker.simulator.tool_rules import FORCED
 
 REFUSABLE = (
     "thinking",
@@ -18,7 +20,12 @@ REFUSABLE = (
     "output_config",
     "output_format",
     "pre_warm",
+    "forced_tools",
+    "stop_sequences",
+    "images",
+    "documents",
 )
+_MEDIA = {"images": "image", "documents": "document"}
 _CONFIG = {"effort": "effort", "output_format": "format"}
 
 
@@ -28,14 +35,27 @@ def check_refused(body: JsonObject, refuse: frozenset[str]) -> None:
         raise InvalidRequestError("Input should be greater than or equal to 1", "max_tokens")
     if not refuse:
         return
+    choice = as_object(body.get("tool_choice")) or {}
+    if "forced_tools" in refuse and choice.get("type") in ("any", "tool"):
+        raise InvalidRequestError(FORCED)
+    _refuse_media(body, refuse)
     for name, path in _used(body):
         if name in refuse:
             raise InvalidRequestError(EXTRA, path)
 
 
+def _refuse_media(body: JsonObject, refuse: frozenset[str]) -> None:
+    kinds = {_MEDIA[name] for name in refuse & _MEDIA.keys()}
+    for path, block in all_blocks(body.get("messages")):
+        if block.get("type") in kinds:
+            raise InvalidRequestError(
+                f"{block['type']} input is not supported by this model", f"{path}.{block['type']}"
+            )
+
+
 def _used(body: JsonObject) -> Iterator[tuple[str, str]]:
     """Each optional field a request uses, with its path, in the vocabulary of `REFUSABLE`."""
-    for name in ("thinking", "output_config", "cache_control"):
+    for name in ("thinking", "output_config", "cache_control", "stop_sequences"):
         if name in body:
             yield name, name
     config = as_object(body.get("output_config")) or {}

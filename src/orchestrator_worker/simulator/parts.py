@@ -134,9 +134,13 @@ def _by_section(ask: str, conversation: Conversation) -> list[Part]:
 def _by_file(ask: str, conversation: Conversation) -> list[Part]:
     attached = [block for block in conversation.blocks if block.kind == "document" and block.title]
     names = [block.title for block in attached]
-    keys = [block.attributes.get("id") or block.title for block in attached]
+    keys = tuple(block.attributes.get("id") or block.title for block in attached)
     if len(names) < 2:
-        names = keys = list(dict.fromkeys(_FILE.findall(conversation.request)))
+        # Blocks have no ids that a plan could refer to.
+        names, keys = [d.title for d in conversation.attachments if d.title], ()
+    if len(names) < 2:
+        names = list(dict.fromkeys(_FILE.findall(conversation.request)))
+        keys = tuple(names)
     match = _EACH_FILE.search(ask)
     if len(names) < 2 or not match:
         return []
@@ -145,9 +149,9 @@ def _by_file(ask: str, conversation: Conversation) -> list[Part]:
         Part(
             name,
             as_sentence(_EACH_FILE.sub(lambda _, n=name: f"the attached “{n}”", sentence, count=1)),
-            refs=(key,),
+            refs=keys[number : number + 1],
         )
-        for name, key in zip(names, keys, strict=True)
+        for number, name in enumerate(names)
     ]
 
 

@@ -26,9 +26,10 @@ def relevant_passage(conversation: Conversation) -> str:
     string when there are none.
     """
     asked = conversation.ask
-    found = _section_named(asked, conversation.documents) or _by_overlap(asked, conversation)
+    texts = _attachment_named(conversation) or conversation.documents
+    found = _section_named(asked, texts) or _by_overlap(asked, texts)
     if not found and _ABOUT_ALL.search(asked):
-        found = [s for text in conversation.documents for s, _ in statements(text)]
+        found = [s for text in texts for s, _ in statements(text)]
     return " ".join(_ended(sentence) for sentence in found[: _count_in(asked)])
 
 
@@ -52,10 +53,16 @@ def _section_named(asked: str, documents: list[str]) -> list[str]:
     return list_items(section.text) or sentences(section.text)
 
 
-def _by_overlap(asked: str, conversation: Conversation) -> list[str]:
+def _attachment_named(conversation: Conversation) -> list[str]:
+    """The texts of the attached documents whose titles the instruction has."""
+    named = (d for d in conversation.attachments if d.title and d.title in conversation.ask)
+    return [document.text for document in named if document.text]
+
+
+def _by_overlap(asked: str, texts: list[str]) -> list[str]:
     wanted = content_words(asked)
     needed = 1 if len(wanted) <= 2 else 2
-    known = dict(found for text in conversation.documents for found in statements(text))
+    known = dict(found for text in texts for found in statements(text))
     scored = [(len(meant & wanted), sentence) for sentence, meant in known.items()]
     best = sorted((score for score, _ in scored if score >= needed), reverse=True)[:MAX_SENTENCES]
     return [sentence for score, sentence in scored if best and score >= best[-1]]

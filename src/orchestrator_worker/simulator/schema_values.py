@@ -13,6 +13,9 @@ from orchestrator_worker.simulator.part import Part, joined
 from orchestrator_worker.simulator.schema_rules import resolve
 from orchestrator_worker.simulator.wording import words
 
+DEEP = 5
+"""Levels after which a choice falls on what ends."""
+_PLAIN = frozenset({"string", "integer", "number", "boolean", "null"})
 _ID = re.compile(r"^(?:id|key|ref|identifier)$|_id$", re.IGNORECASE)
 _TITLE = re.compile(r"title|heading|label|headline|^name$|caption", re.IGNORECASE)
 _DEPENDS = re.compile(r"depend|prerequisite|^requires$|^needs$|^after$|builds?_on", re.IGNORECASE)
@@ -88,17 +91,22 @@ def _is_object(schema: JsonObject) -> bool:
     return schema.get("type") == "object" or "properties" in schema
 
 
-def _resolved(schema: JsonObject, root: JsonObject) -> JsonObject:
-    """The schema with references, `allOf` and `anyOf` replaced by what they stand for."""
+def _resolved(schema: JsonObject, root: JsonObject, *, depth: int = 0) -> JsonObject:
+    """The schema with references, `allOf` and `anyOf` replaced by what they stand for: the first
+    option that holds something, and from some depth on the plainest, or a schema that contains
+    itself would have no end.
+    """
     if "$ref" in schema:
-        return _resolved(resolve(schema["$ref"], root) or {}, root)
+        return _resolved(resolve(schema["$ref"], root) or {}, root, depth=depth)
     merged = dict(schema)
     for member in as_list(merged.pop("allOf", None)) or []:
-        merged |= _resolved(as_object(member) or {}, root)
+        merged |= _resolved(as_object(member) or {}, root, depth=depth)
     options = [as_object(o) or {} for o in as_list(merged.pop("anyOf", None)) or []]
     if options:
         filled = [option for option in options if option.get("type") != "null"]
-        merged |= _resolved((filled or options)[0], root)
+        plain = [o for o in options if o.get("type") in _PLAIN or {"enum", "const"} & o.keys()]
+        best = plain if depth > DEEP and plain else filled or options
+        merged |= _resolved(best[0], root, depth=depth)
     return merged
 
 
@@ -121,7 +129,7 @@ class _Filler:
         return self._value("", self._schema, self._whole, 1, depth=0)
 
     def _value(self, name: str, raw: JsonObject, part: Part, index: int, *, depth: int) -> Any:
-        schema = _resolved(raw, self._schema)
+        schema = _resolved(raw, self._schema, depth=depth)
         if "const" in schema:
             return schema["const"]
         if options := as_list(schema.get("enum")):
@@ -233,7 +241,9 @@ def _references(items: JsonObject, part: Part, index: int) -> list[Any]:
 
 def _number(kind: str, schema: JsonObject, part: Part) -> float | int:
     found = _NUMBER.search(part.instruction)
-    value = float(found[0]) if found else float(schema.get("minimum", schema.get("default", 1)))
+    usual = schema.get("default")
+    least = schema.get("minimum", usual if isinstance(usual, int | float) else 1)
+    value = float(found[0]) if found else float(least)
     value = min(max(value, schema.get("minimum", value)), schema.get("maximum", value))
     return int(value) if kind == "integer" else value
 

@@ -1,5 +1,5 @@
 """What a caller of the control endpoint may order: latencies, replies, faults, refused
-fields, cache and rate limits.
+fields, context, cache and rate limits.
 
 Owns the reading of that JSON and which rule a call meets. Says nothing about how a reply is
 composed or sent.
@@ -7,7 +7,7 @@ composed or sent.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from orchestrator_worker.simulator.cache_orders import CacheOrders, read_cache_orders
 from orchestrator_worker.simulator.conditions import When, read_when
@@ -19,13 +19,13 @@ from orchestrator_worker.simulator.latency import (
     DEFAULT_LATENCIES,
     Latency,
     read_latencies,
-    read_latency,
 )
+from orchestrator_worker.simulator.models import Model
 from orchestrator_worker.simulator.optional_fields import REFUSABLE
 from orchestrator_worker.simulator.rate_limits import Limits, read_limits
+from orchestrator_worker.simulator.replies import Reply, read_reply
 from orchestrator_worker.simulator.script_values import not_negative, read_fields
 
-STOP_REASONS = ("end_turn", "max_tokens", "stop_sequence", "tool_use", "pause_turn", "refusal")
 _SCRIPT_FIELDS = {
     "latencies": dict,
     "refuse": list,
@@ -33,44 +33,9 @@ _SCRIPT_FIELDS = {
     "faults": list,
     "cache": dict,
     "rate_limits": dict,
+    "context_tokens": int,
     "record_bodies": bool,
 }
-_REPLY_FIELDS = {
-    "text": str,
-    "tool": dict,
-    "tools": list,
-    "tokens": int,
-    "latency": dict,
-    "stop_reason": str,
-    "thinking_tokens": int,
-    "redacted_thinking": bool,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A call of a tool. An input that is a string is streamed as it stands, also when it is no
-    JSON.
-    """
-
-    name: str
-    input: JsonObject | str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """What a script lets the model say."""
-
-    text: str = ""
-    tools: tuple[ToolCall, ...] = ()
-    tokens: int | None = None
-    """Exact number of deltas of the last block. None: as many as its length makes."""
-    latency: Latency | None = None
-    stop_reason: str | None = None
-    thinking_tokens: int | None = None
-    """None: as the model and its effort have it."""
-    redacted_thinking: bool = False
-    """Whether the thinking comes as a `redacted_thinking` block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +44,8 @@ class ReplyRule:
 
     when: When
     reply: Reply
+    nth: frozenset[int] | None = None
+    """Which of the matching calls, counted like those of a fault. None: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +59,12 @@ class FaultRule:
     Calls that are refused do not count, calls that an earlier rule breaks do. None: all."""
 
 
+AnyRule = TypeVar("AnyRule", ReplyRule, FaultRule)
+
+
 @dataclass(slots=True)
 class Script:
-    """All orders together, and how many calls each fault rule has met since they were given."""
+    """All orders together, and how many calls each rule has met since they were given."""
 
     latencies: Mapping[str, Latency] = field(default_factory=lambda: DEFAULT_LATENCIES)
     refuse: frozenset[str] = frozenset()
@@ -102,8 +72,11 @@ class Script:
     faults: tuple[FaultRule, ...] = ()
     cache: CacheOrders = field(default_factory=CacheOrders)
     rate_limits: Limits = field(default_factory=Limits)
+    context_tokens: int | None = None
+    """Input tokens that a model takes at most. None: what the model has; never more than that."""
     record_bodies: bool = True
     _met: dict[int, int] = field(default_factory=dict[int, int])
+    """By the identity of the rule."""
 
     @classmethod
     def from_json(cls, value: Any) -> "Script":
@@ -113,6 +86,7 @@ class Script:
             InvalidRequestError: A key or value is unknown; the message names its path.
         """
         fields = read_fields(value, _SCRIPT_FIELDS, "")
+        not_negative(fields, ("context_tokens",), "")
         return cls(
             latencies={**DEFAULT_LATENCIES, **read_latencies(fields.get("latencies", {}))},
             refuse=frozenset(
@@ -129,6 +103,7 @@ class Script:
             ),
             cache=read_cache_orders(fields.get("cache", {}), "cache"),
             rate_limits=read_limits(fields.get("rate_limits", {}), "rate_limits"),
+            context_tokens=fields.get("context_tokens"),
             record_bodies=fields.get("record_bodies", True),
         )
 
@@ -139,48 +114,47 @@ class Script:
                 return latency
         return self.latencies["default"]
 
+    def context_of(self, model: Model) -> int:
+        """Input tokens that the model takes."""
+        return min(model.context, self.context_tokens or model.context)
+
     def reply_for(self, body: JsonObject, headers: Mapping[str, str]) -> Reply | None:
-        """The first scripted reply for the request."""
-        return next((rule.reply for rule in self.replies if rule.when.meets(body, headers)), None)
+        """The first reply for the request. Counts the call on every rule it matches."""
+        rule = self._first_due(self.replies, body, headers)
+        return rule.reply if rule else None
 
     def fault_for(self, body: JsonObject, headers: Mapping[str, str]) -> Fault | None:
         """The first fault due now. Counts the call on every rule it matches."""
-        due: Fault | None = None
-        for number, rule in enumerate(self.faults):
+        rule = self._first_due(self.faults, body, headers)
+        return rule.fault if rule else None
+
+    def _first_due(
+        self, rules: tuple[AnyRule, ...], body: JsonObject, headers: Mapping[str, str]
+    ) -> AnyRule | None:
+        due: AnyRule | None = None
+        for rule in rules:
             if not rule.when.meets(body, headers):
                 continue
-            self._met[number] = self._met.get(number, 0) + 1
-            if due is None and (rule.nth is None or self._met[number] in rule.nth):
-                due = rule.fault
+            met = self._met[id(rule)] = self._met.get(id(rule), 0) + 1
+            if due is None and (rule.nth is None or met in rule.nth):
+                due = rule
         return due
 
 
 def _read_reply_rule(value: Any, path: str) -> ReplyRule:
-    rule = read_fields(value, {"when": dict, "reply": dict}, path)
-    return ReplyRule(read_when(rule, path), _read_reply(required(rule, "reply", path), path))
-
-
-def _read_reply(value: Any, path: str) -> Reply:
-    path = f"{path}.reply"
-    fields = read_fields(value, _REPLY_FIELDS, path)
-    not_negative(fields, ("tokens", "thinking_tokens"), path)
-    tools = [*([fields.pop("tool")] if "tool" in fields else ()), *fields.pop("tools", ())]
-    if "latency" in fields:
-        fields["latency"] = read_latency(fields["latency"], f"{path}.latency")
-    if "stop_reason" in fields:
-        one_of(fields["stop_reason"], STOP_REASONS, f"{path}.stop_reason")
-    return Reply(**fields, tools=tuple(_read_tool(tool, f"{path}.tool") for tool in tools))
-
-
-def _read_tool(value: Any, path: str) -> ToolCall:
-    fields = read_fields(value, {"name": str, "input": (dict, str)}, path)
-    return ToolCall(required(fields, "name", path), fields.get("input", {}))
+    rule = read_fields(value, {"when": dict, "nth": list, "reply": dict}, path)
+    reply = read_reply(required(rule, "reply", path), f"{path}.reply")
+    return ReplyRule(read_when(rule, path), reply, _read_nth(rule, path))
 
 
 def _read_fault_rule(value: Any, path: str) -> FaultRule:
     rule = read_fields(value, {"when": dict, "nth": list, "fault": dict}, path)
+    fault = read_fault(object_at(required(rule, "fault", path), f"{path}.fault"), f"{path}.fault")
+    return FaultRule(read_when(rule, path), fault, _read_nth(rule, path))
+
+
+def _read_nth(rule: JsonObject, path: str) -> frozenset[int] | None:
     nth = list_at(rule["nth"], f"{path}.nth") if "nth" in rule else None
     if nth is not None and not all(type(n) is int and n > 0 for n in nth):
         raise InvalidRequestError("must be numbers from 1", f"{path}.nth")
-    fault = read_fault(object_at(required(rule, "fault", path), f"{path}.fault"), f"{path}.fault")
-    return FaultRule(read_when(rule, path), fault, None if nth is None else frozenset(nth))
+    return None if nth is None else frozenset(nth)

@@ -11,12 +11,16 @@ from typing import Any
 import orjson
 
 from orchestrator_worker.simulator.jsons import JsonObject, as_object, objects
+from orchestrator_worker.simulator.media import decoded, image_size, pdf_pages
 
 BYTES_PER_TOKEN = 3.5
 TOKENS_PER_MESSAGE = 3
 TOKENS_PER_MEDIA = 1_500
-"""Flat price of an image or a base64 document, whose pixels and pages the simulator does not look
-at."""
+"""Price of a page of a PDF, and of an image or a document that is named and not sent along."""
+PATCH = 28
+"""Side of the squares that an image is cut into, in pixels. Each is a token."""
+MAX_IMAGE_TOKENS = 4_784
+"""What an image costs at most: a larger one is made smaller first."""
 
 
 def estimate(text: str) -> int:
@@ -52,12 +56,27 @@ def block_tokens(block: JsonObject) -> int:
     kind = block.get("type")
     if kind == "text":
         return estimate(str(block.get("text", "")))
-    source = as_object(block.get("source")) or {}
-    if kind in ("image", "document") and source.get("type") not in ("text", "content"):
-        return TOKENS_PER_MEDIA
+    if kind in ("image", "document"):
+        return _media_tokens(block)
     if kind == "tool_result":
         return TOKENS_PER_MESSAGE + sum(_content_tokens(block.get("content")))
     return value_tokens(without_cache_control(block))
+
+
+def _media_tokens(block: JsonObject) -> int:
+    source = as_object(block.get("source")) or {}
+    titles = sum(estimate(str(block[key])) for key in ("title", "context") if block.get(key))
+    if source.get("type") == "text":
+        return titles + estimate(source["data"])
+    if source.get("type") == "content":
+        return titles + sum(_content_tokens(source["content"]))
+    if source.get("type") != "base64":
+        return titles + TOKENS_PER_MEDIA
+    data = decoded(source["data"]) or b""
+    if block["type"] == "document":
+        return titles + pdf_pages(data) * TOKENS_PER_MEDIA
+    width, height = image_size(data) or (PATCH, PATCH)
+    return min(math.ceil(width / PATCH) * math.ceil(height / PATCH), MAX_IMAGE_TOKENS)
 
 
 def without_cache_control(entry: JsonObject) -> JsonObject:

@@ -1,5 +1,5 @@
 """What the API refuses about calls of tools in the history: each is answered in the next turn, at
-its beginning, and nothing else is answered.
+its beginning, and nothing else is answered; no id comes twice, and tools are defined.
 """
 
 from typing import Any
@@ -8,10 +8,11 @@ from orchestrator_worker.simulator.errors import InvalidRequestError
 from orchestrator_worker.simulator.jsons import JsonObject, objects
 
 
-def check_tool_pairs(messages: list[Any]) -> None:
+def check_tool_pairs(messages: list[Any], *, has_tools: bool) -> None:
     """Each tool call is answered in the next turn, and each result answers a call of the turn
     before.
     """
+    _check_unique(messages)
     open_calls: list[str] = []
     last_role = ""
     for index, message in enumerate(messages):
@@ -30,6 +31,29 @@ def check_tool_pairs(messages: list[Any]) -> None:
             _refuse_unanswered(open_calls, path)
         last_role = message["role"]
     _refuse_unanswered(open_calls, f"messages.{len(messages)}")
+    if not has_tools:
+        _refuse_any(messages)
+
+
+def _refuse_any(messages: list[Any]) -> None:
+    for message in messages:
+        if _ids(message, "tool_use", "id") or _ids(message, "tool_result", "tool_use_id"):
+            raise InvalidRequestError(
+                "Requests which include `tool_use` or `tool_result` blocks must define tools"
+            )
+
+
+def _check_unique(messages: list[Any]) -> None:
+    seen: set[str] = set()
+    for number, message in enumerate(messages):
+        for index, block in enumerate(objects(message["content"])):
+            if block.get("type") != "tool_use":
+                continue
+            if block["id"] in seen:
+                raise InvalidRequestError(
+                    "`tool_use` ids must be unique", f"messages.{number}.content.{index}"
+                )
+            seen.add(block["id"])
 
 
 def _check_answers(id: str, before: list[str], open_calls: list[str], path: str) -> None:

@@ -48,7 +48,8 @@ CALLERS = (
 _SERVER_TYPES = frozenset(
     f"{name}_{version}" for name, vs in SERVER_TOOLS.items() for version in vs
 )
-_FORCED = 'tool_choice: type "tool" and "any" are not supported for this model'
+PROPERTY_KEY = re.compile(r"^[a-zA-Z0-9_.-]{1,64}$")
+FORCED = 'tool_choice: type "tool" and "any" are not supported for this model'
 
 
 def check_tools(body: JsonObject, controls: CacheControls, size: SchemaSize) -> None:
@@ -83,7 +84,7 @@ def _check_tool(tool: JsonObject, path: str, size: SchemaSize) -> str:
 
 def _check_name(value: Any, path: str) -> str:
     name = string_at(value, join(path, "name"))
-    if not TOOL_NAME.match(name):
+    if not TOOL_NAME.fullmatch(name):
         raise InvalidRequestError(
             "String should match pattern '^[a-zA-Z0-9_-]{1,64}$'", join(path, "name")
         )
@@ -107,12 +108,23 @@ def _check_options(tool: JsonObject, path: str) -> None:
 def _check_input_schema(tool: JsonObject, path: str, size: SchemaSize) -> None:
     schema_path = join(path, "input_schema")
     schema = object_at(required(tool, "input_schema", path), schema_path)
+    if schema.keys() & {"oneOf", "allOf", "anyOf"}:
+        raise InvalidRequestError(
+            "input_schema does not support oneOf, allOf, or anyOf at the top level", schema_path
+        )
     one_of(required(schema, "type", schema_path), ("object",), join(schema_path, "type"))
     if schema.get("properties") is not None:
-        object_at(schema["properties"], join(schema_path, "properties"))
+        _check_properties(schema["properties"], join(schema_path, "properties"))
     if tool.get("strict"):
         size.strict_tools += 1
         check_schema(schema, schema_path, size)
+
+
+def _check_properties(value: Any, path: str) -> None:
+    if not all(map(PROPERTY_KEY.fullmatch, object_at(value, path))):
+        raise InvalidRequestError(
+            "Property keys should match pattern '^[a-zA-Z0-9_.-]{1,64}$'", path
+        )
 
 
 def check_tool_choice(body: JsonObject, model: Model) -> None:
@@ -145,7 +157,7 @@ def _check_choice_keys(choice: JsonObject, kind: str) -> None:
 
 def _check_forced(choice: JsonObject, body: JsonObject, model: Model) -> None:
     if not model.forced_tools:
-        raise InvalidRequestError(_FORCED)
+        raise InvalidRequestError(FORCED)
     thinking = body.get("thinking")
     if isinstance(thinking, dict) and thinking.get("type") == "enabled":  # pyright: ignore[reportUnknownMemberType]
         raise InvalidRequestError("Thinking may not be enabled when tool_choice forces tool use.")

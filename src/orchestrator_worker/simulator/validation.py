@@ -86,6 +86,12 @@ def check_count(body: JsonObject, *, refuse: frozenset[str] = frozenset()) -> Mo
     return model
 
 
+def check_length(tokens: int, most: int) -> None:
+    """Refuse a prompt that alone is longer than the context."""
+    if tokens > most:
+        raise InvalidRequestError(f"prompt is too long: {tokens} tokens > {most} maximum")
+
+
 def _check_model(body: JsonObject) -> Model:
     name = string_at(required(body, "model"), "model")
     model = find_model(name)
