@@ -13,6 +13,7 @@ from sse_starlette.sse import AppStatus
 
 from orchestrator_worker.api.application import build_application
 from orchestrator_worker.api.deps import Resources
+from orchestrator_worker.api.idempotency import IdempotentAnswers
 from orchestrator_worker.auth.signing import token_signer
 from orchestrator_worker.claude.anthropic_client import AnthropicClient, ModelStatus
 from orchestrator_worker.claude.client import ClaudeClient
@@ -54,6 +55,7 @@ def create_app(settings: Settings, retry: RetryPolicy | None = None) -> FastAPI:
                 catalog=catalog,
                 tokens=signer,
                 upstream=upstream,
+                answers=IdempotentAnswers(),
                 started_at=unix_seconds(),
             )
             yield {"resources": resources}

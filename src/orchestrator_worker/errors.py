@@ -6,11 +6,14 @@
     │   ├── RequestTooLarge     413  the body passes MAX_REQUEST_BODY_SIZE
     │   ├── RequestTooSlow      408  the body did not arrive in time
     │   ├── HeadersTooLarge     431  too many headers, or too long ones
-    │   └── UnsupportedEncoding 415  a compressed body
+    │   ├── UnsupportedEncoding 415  a compressed body
+    │   ├── RequestInProgress   409  its Idempotency-Key is being answered already
+    │   └── KeyReused           422  its Idempotency-Key was another request's
     ├── NotAuthenticated        401  no bearer token, or one that does not hold
     ├── UpstreamError           502  Claude answered with an error, or not at all (see
         `UpstreamFault`)
     ├── AllWorkersFailed        502  a plan ran and nothing came back
+    ├── AnswerUnusable          502  the answer is not in the form that was asked for
     ├── PhaseTimeout            504  a phase passed its deadline with nothing to show
     └── ConfigurationError       –   the service must not start
 
@@ -34,6 +37,9 @@ class OrchestratorError(Exception):
     param: str | None = None
     retry_after_seconds: float | None = None
     """When a retry may succeed. None: unknown."""
+    retryable: bool = True
+    """False: the same request will fail again, or a client's own retry would pay for it all twice.
+    """
 
 
 class ConfigurationError(OrchestratorError):
@@ -47,6 +53,7 @@ class InvalidRequest(OrchestratorError):
 
     status = 400
     type = "invalid_request_error"
+    retryable = False
 
     def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
@@ -82,6 +89,7 @@ class RequestTooSlow(InvalidRequest):
     """The body did not arrive in time."""
 
     status = 408
+    retryable = True
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"The request body did not arrive within {seconds:g} seconds.")
@@ -105,10 +113,37 @@ class UnsupportedEncoding(InvalidRequest):
         super().__init__("Compressed request bodies are not accepted.")
 
 
+class RequestInProgress(InvalidRequest):
+    """Another request with the same Idempotency-Key has not ended yet."""
+
+    status = 409
+    retryable = True
+    retry_after_seconds = 1.0
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A request with this Idempotency-Key is still being answered.",
+            code="idempotency_key_in_use",
+        )
+
+
+class KeyReused(InvalidRequest):
+    """An Idempotency-Key stands for one request, and this is another."""
+
+    status = 422
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This Idempotency-Key was used for another request; use a new one.",
+            code="idempotency_key_reused",
+        )
+
+
 class NotAuthenticated(OrchestratorError):
     """One text for every reason, so that a forger learns nothing from it."""
 
     status = 401
+    retryable = False
     type = "authentication_error"
     code = "invalid_api_key"
 
@@ -135,6 +170,10 @@ class UpstreamFault(StrEnum):
     """Our key is refused. Never the caller's 401."""
     REJECTED = "rejected"
     """A 4xx that a retry cannot mend."""
+    BAD_INPUT = "bad_input"
+    """The same, for something that the caller has put into the request."""
+    CONTEXT_LENGTH = "context_length"
+    """The prompt is longer than the model's window, or the request than the API takes."""
 
 
 Feature = Literal[
@@ -145,9 +184,11 @@ Feature = Literal[
     "cache_control",
     "output_format",
     "pre_warm",
+    "forced_tools",
+    "stop_sequences",
 ]
 """The optional parts of a call to Claude that a model or an imitating server may refuse; `pre_warm`
-is `max_tokens` 0.
+is `max_tokens` 0, `forced_tools` a tool choice that leaves the model none.
 """
 
 _RETRYABLE = {
@@ -196,6 +237,19 @@ _UPSTREAM_ANSWERS: dict[UpstreamFault, tuple[int, str, str, str]] = {
         "upstream_error",
         "The model provider refuses the request, perhaps because of its model.",
     ),
+    UpstreamFault.BAD_INPUT: (
+        400,
+        "invalid_request_error",
+        "invalid_value",
+        "The model provider refuses what the request holds, such as an image or file that cannot "
+        "be read, or a schema it does not take.",
+    ),
+    UpstreamFault.CONTEXT_LENGTH: (
+        400,
+        "invalid_request_error",
+        "context_length_exceeded",
+        "The conversation is longer than the model can read.",
+    ),
     UpstreamFault.SILENT: (
         504,
         "server_error",
@@ -216,7 +270,9 @@ class UpstreamError(OrchestratorError):
         upstream_type: str | None = None,
         retry_after_seconds: float | None = None,
         refused_features: frozenset[Feature] = frozenset(),
+        param: str | None = None,
     ) -> None:
+        self.param = param
         self.status, self.type, self.code, message = _UPSTREAM_ANSWERS.get(
             fault, (502, "server_error", "upstream_error", "The model provider's answer failed.")
         )
@@ -230,16 +286,22 @@ class UpstreamError(OrchestratorError):
         self.attempts = 1
         """How many attempts came to this, negotiated ones included."""
 
-    @property
-    def retryable(self) -> bool:
-        """True when the same call may succeed a moment later."""
-        return self.fault in _RETRYABLE
+        self.retryable = fault in _RETRYABLE
+
+
+class AnswerUnusable(OrchestratorError):
+    """The model did not answer in the form the caller asked for, also when it was asked again."""
+
+    status = 502
+    code = "invalid_answer"
+    retryable = False
 
 
 class AllWorkersFailed(OrchestratorError):
     """Every subtask of a plan failed, so there is nothing true to answer with."""
 
     status = 502
+    retryable = False
     code = "upstream_error"
 
     def __init__(self, reasons: Sequence[str]) -> None:
@@ -257,6 +319,7 @@ class PhaseTimeout(OrchestratorError):
 
     status = 504
     code = "timeout"
+    retryable = False
 
     def __init__(self, phase: str, timeout_seconds: float) -> None:
         super().__init__(f"The {phase} phase did not finish within {timeout_seconds:g} seconds.")

@@ -10,7 +10,7 @@ import jsonschema_rs
 _SEVERAL = ("anyOf", "oneOf", "allOf")
 _TOLD_OF = {
     *("x-request-id", "server-timing", "retry-after", "www-authenticate"),
-    *("x-should-retry", "allow"),
+    *("x-should-retry", "allow", "idempotent-replayed"),
 }
 """Headers that concern a caller; all others are the browser's or the protocol's."""
 

@@ -51,36 +51,6 @@ BAD_BODIES: list[tuple[str, dict[str, Any], int, str | None, str | None]] = [
         None,
     ),
     (
-        "only a system message",
-        {"json": body(messages=[{"role": "system", "content": "x"}])},
-        400,
-        "messages",
-        None,
-    ),
-    (
-        "the assistant's turn last",
-        {"json": body(messages=[*body()["messages"], {"role": "assistant", "content": "x"}])},
-        400,
-        "messages",
-        None,
-    ),
-    (
-        "the user's last turn blank",
-        {
-            "json": body(
-                messages=[
-                    *body()["messages"],
-                    {"role": "assistant", "content": "x"},
-                    {"role": "user", "content": " "},
-                    {"role": "system", "content": "y"},
-                ]
-            )
-        },
-        400,
-        "messages",
-        None,
-    ),
-    (
         "unknown role",
         {"json": body(messages=[{"role": "robot", "content": "x"}])},
         400,
@@ -96,7 +66,7 @@ BAD_BODIES: list[tuple[str, dict[str, Any], int, str | None, str | None]] = [
     ),
     (
         "too many messages",
-        {"json": body(messages=body()["messages"] * 1001)},
+        {"json": body(messages=body()["messages"] * 10_001)},
         400,
         "messages",
         "invalid_value",
@@ -106,26 +76,6 @@ BAD_BODIES: list[tuple[str, dict[str, Any], int, str | None, str | None]] = [
     ("stream a string", {"json": body(stream="yes")}, 400, "stream", "invalid_value"),
     ("two answers", {"json": body(n=2)}, 400, "n", "invalid_value"),
     ("temperature out of range", {"json": body(temperature=3)}, 400, "temperature", None),
-    ("tools", {"json": body(tools=[{"type": "function"}])}, 400, "tools", "unsupported_parameter"),
-    ("stop", {"json": body(stop=["x"])}, 400, "stop", "unsupported_parameter"),
-    (
-        "a JSON schema",
-        {"json": body(response_format={"type": "json_schema"})},
-        400,
-        "response_format.type",
-        "invalid_value",
-    ),
-    (
-        "an image",
-        {
-            "json": body(
-                messages=[{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]
-            )
-        },
-        400,
-        "messages.0.content.0.type",
-        "invalid_value",
-    ),
 ]
 
 
@@ -397,7 +347,7 @@ async def test_rate_limits_hold_per_principal_and_tell_when_to_come_back(
 
 
 async def test_a_body_far_over_the_limit_still_hears_why(stage: Stage) -> None:
-    response = await stage.http.post("/v1/chat/completions", content=b"x" * 8_000_000)
+    response = await stage.http.post("/v1/chat/completions", content=b"x" * 40_000_000)
     assert response.status_code == 413
     assert response.json()["error"]["code"] == "request_too_large"
 

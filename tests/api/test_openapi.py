@@ -92,7 +92,7 @@ async def test_every_operation_is_introduced_and_every_status_explained(
     for header in description.document["components"]["headers"].values():
         assert header["description"]
         assert "example" in header
-    assert "422" not in str(description.document)
+    assert "HTTPValidationError" not in str(description.document)
 
 
 async def test_every_answers_example_holds_against_its_schema(description: Description) -> None:
@@ -119,7 +119,7 @@ async def test_every_requests_example_is_answered_in_the_form_of_its_example(
     answers = operation["responses"]["200"]["content"]
     assert set(wishes) <= set(content["examples"])
     for name, example in content["examples"].items():
-        stage.upstream.answer("lead", Reply(text="ok"))
+        stage.upstream.answer("lead", Reply(text='{"name": "Canberra", "inhabitants": 478000}'))
         description.validate(content["schema"], example["value"])
         headers = {"x-orchestration": wishes[name]["value"]} if name in wishes else None
         response = await stage.ask(headers=headers, **example["value"])
@@ -166,12 +166,8 @@ async def test_every_field_of_openais_request_is_told_of(description: Descriptio
 
 
 FILLED: dict[str, Any] = {
-    "tools": [{"type": "function"}],
-    "functions": [{"name": "f"}],
-    "stop": "x",
     "audio": {"voice": "alloy"},
-    "prediction": {"type": "content"},
-    "web_search_options": {"search_context_size": "low"},
+    "web_search_options": {},
     "logit_bias": {"1": 1},
     "top_logprobs": 1,
 }
@@ -184,7 +180,7 @@ async def test_a_field_is_refused_or_without_effect_as_its_description_says(
     ours = description.schemas["ChatCompletionRequest"]["properties"]
     plain = await stage.ask()
     assert plain.status_code == 200
-    unread = {n: it for n, it in ours.items() if "unless empty" in it["description"]}
+    unread = {n: it for n, it in ours.items() if it["description"].startswith("Refused")}
     assert set(unread) == set(FILLED)
     for name, value in FILLED.items():
         error = (await stage.ask(**{name: value})).json()["error"]

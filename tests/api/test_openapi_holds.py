@@ -187,7 +187,7 @@ async def test_a_plan_without_a_single_result_is_as_described(
 
 REFUSALS: dict[str, tuple[dict[str, Any], int]] = {
     "a wrong value": ({"json": body(max_tokens=0)}, 400),
-    "an unsupported field": ({"json": body(stop=["x"])}, 400),
+    "an unsupported field": ({"json": body(audio={"voice": "alloy"})}, 400),
     "not JSON": ({"content": b"{"}, 400),
     "nothing to answer": ({"json": body(messages=[{"role": "user", "content": " "}])}, 400),
     "an unknown wish": ({"json": body(), "headers": {"x-orchestration": "x"}}, 400),
@@ -233,7 +233,7 @@ def refused_anywhere(path: str) -> Iterator[tuple[str, dict[str, Any], int]]:
     """Yield method, what else to send, and the status."""
     method = "POST" if path == CHAT else "GET"
     yield "DELETE", {}, 405
-    yield method, {"content": b"x" * 1_100_000}, 413
+    yield method, {"content": b"x" * 11_000_000}, 413
     yield method, {"headers": {"content-encoding": "gzip"}}, 415
     yield method, {"headers": {"x-long": "y" * 33_000}}, 431
     if path.startswith("/v1"):

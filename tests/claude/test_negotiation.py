@@ -8,18 +8,21 @@ import pytest
 from structlog.testing import capture_logs
 
 from dumb_upstream import DumbUpstream, Reply, Status, Warmed
-from orchestrator_worker.claude.client import Call, MessageStopped, Tool
+from orchestrator_worker.claude.client import Call, MessageStopped, Tool, ToolChoice
 from orchestrator_worker.claude.refusal import read_refusal
 from orchestrator_worker.errors import Feature, UpstreamError, UpstreamFault
 from tests.claude.chain import call, chain_before
 
 SCHEMA = {"type": "object", "properties": {}, "additionalProperties": False}
 EVERYTHING: dict[str, Any] = {
-    "tools": (Tool("delegate", "Hands over.", SCHEMA, strict=True),),
+    "tools": (Tool("delegate", "Hands over.", SCHEMA, strict=True, eager=True),),
+    "tool_choice": ToolChoice(forced=True),
+    "stop_sequences": ("END",),
     "output_schema": SCHEMA,
     "effort": "low",
     "shared_prefix": True,
 }
+FORCED = 'tool_choice: type "tool" and "any" are not supported for this model'
 EXTRA = "Extra inputs are not permitted; canary-of-the-prompt"
 
 
@@ -37,6 +40,8 @@ def features_in(body: dict[str, Any]) -> set[str]:
         "output_format": "format" in config,
         "thinking": "thinking" in body,
         "cache_control": "cache_control" in str(body),
+        "forced_tools": body.get("tool_choice", {}).get("type") in ("any", "tool"),
+        "stop_sequences": "stop_sequences" in body,
     }
     return {name for name, there in found.items() if there}
 
@@ -48,6 +53,8 @@ ALL_OF_THEM = {
     "output_format",
     "thinking",
     "cache_control",
+    "forced_tools",
+    "stop_sequences",
 }
 
 
@@ -64,6 +71,7 @@ ALL_OF_THEM = {
         ("thinking.type", {"thinking"}),
         ("messages.0.content.0.cache_control", {"cache_control"}),
         ("messages.0.content.0.text.cache_control.ephemeral.ttl", {"cache_control"}),
+        ("stop_sequences", {"stop_sequences"}),
     ],
 )
 async def test_a_refused_field_is_left_out_at_once_and_from_then_on(
@@ -125,15 +133,16 @@ async def test_a_server_that_refuses_everything_ends_the_negotiation(
     upstream: DumbUpstream,
 ) -> None:
     paths = ("thinking", "output_config", "tools.0.strict", "tools.0.eager_input_streaming")
-    answers = [refused(f"{path}: no") for path in (*paths, "system.0.cache_control")]
-    upstream.answer("worker", *answers, refused("thinking: still no"))
+    more = ("system.0.cache_control", "stop_sequences")
+    answers = [refused(f"{path}: no") for path in (*paths, *more)]
+    upstream.answer("worker", *answers, refused(FORCED), refused("thinking: still no"))
     async with chain_before(upstream) as chain:
         with pytest.raises(UpstreamError) as error:
             await chain.events(call(**EVERYTHING))
     assert error.value.fault is UpstreamFault.REJECTED
-    assert error.value.attempts == 6
+    assert error.value.attempts == 8
     assert features_in(upstream.calls[-1].body) == set()
-    assert len(upstream.calls) == 6
+    assert len(upstream.calls) == 8
 
 
 async def test_what_one_model_refuses_another_still_gets(upstream: DumbUpstream) -> None:
@@ -221,6 +230,7 @@ def envelope(message: object, **fields: object) -> bytes:
         ("max_tokens must be at least 1", {"pre_warm"}),
         ("`Thinking` is not permitted", {"thinking"}),
         ("output_config.format.type: no", {"output_format"}),
+        (FORCED, {"forced_tools"}),
         ("output_config.task_budget: no", set[Feature]()),
         ("The user said thinking is not supported", set[Feature]()),
         ("0: no", set[Feature]()),

@@ -23,6 +23,7 @@ from orchestrator_worker.claude.client import (
     StreamEvent,
     TextDelta,
     Tool,
+    ToolChoice,
     ToolInputDelta,
 )
 from orchestrator_worker.claude.ledger import RunLedger
@@ -53,10 +54,11 @@ def call(**fields: Any) -> Call:
 
 async def test_our_request_is_the_one_the_sdk_would_send(upstream: DumbUpstream) -> None:
     upstream.answer("lead", Reply(text="hi"))
-    tool = Tool("delegate", "Hands over.", PLAN_SCHEMA)
+    tool = Tool("delegate", "Hands over.", PLAN_SCHEMA, eager=True)
     client = AnthropicClient(api_key="k", base_url=upstream.url)
     asked = call(
         tools=(tool,),
+        tool_choice=ToolChoice(parallel=False),
         output_schema=PLAN_SCHEMA,
         headers={"x-orchestrator-role": "lead"},
     )

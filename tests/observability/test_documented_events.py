@@ -118,7 +118,7 @@ async def _failed(http: httpx2.AsyncClient, upstream: DumbUpstream) -> None:
         "lead", Status(400, "invalid_request_error", message=refused), Reply(text="right")
     )
     answer_of(await ask(http))
-    assert (await ask(http, stop="a")).status_code == 400
+    assert (await ask(http, n=2)).status_code == 400
     forged = {"authorization": "Bearer canary-token"}
     assert (await http.get("/v1/models", headers=forged)).status_code == 401
     assert (await http.get("/health/ready")).status_code == 200

@@ -41,6 +41,7 @@ _EXPOSED_HEADERS = (
     "Retry-After",
     "x-should-retry",
     "WWW-Authenticate",
+    "Idempotent-Replayed",
 )
 """What a page on another origin may read of an answer."""
 

@@ -7,6 +7,7 @@ import structlog
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from orchestrator_worker.api.idempotency import IdempotentAnswers
 from orchestrator_worker.api.middleware import trace_of
 from orchestrator_worker.auth.principal import Principal
 from orchestrator_worker.auth.tokens import TokenSigner
@@ -25,6 +26,7 @@ class Resources:
     catalog: TeamCatalog
     tokens: TokenSigner
     upstream: UpstreamProbe
+    answers: IdempotentAnswers
     started_at: int
     """Unix seconds; what /v1/models calls `created`."""
 

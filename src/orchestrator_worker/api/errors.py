@@ -10,20 +10,11 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from orchestrator_worker.errors import (
-    AllWorkersFailed,
-    OrchestratorError,
-    PhaseTimeout,
-    UpstreamError,
-    UpstreamFault,
-)
+from orchestrator_worker.errors import OrchestratorError, UpstreamError, UpstreamFault
 
 MAX_RETRY_AFTER_SECONDS = 120
 """openai-python gives up at once on anything longer."""
 OVERLOADED_RETRY_AFTER_SECONDS = 2.0
-_NOT_MENDED_BY_RETRY = frozenset(
-    {UpstreamFault.AUTHENTICATION, UpstreamFault.SPEND_LIMIT, UpstreamFault.REJECTED}
-)
 
 
 class JSONResponse(Response):
@@ -66,15 +57,13 @@ def _headers(error: Exception, status: int) -> dict[str, str]:
         headers["www-authenticate"] = 'Bearer error="invalid_token"'
     if status == 413:
         headers["connection"] = "close"  # the rest of the body is not read
-    if isinstance(error, AllWorkersFailed | PhaseTimeout):
-        headers["x-should-retry"] = "false"  # a client's own retries would pay for it all again
-    if isinstance(error, UpstreamError):
+    if isinstance(error, OrchestratorError):
         after = error.retry_after_seconds
-        if after is None and error.fault is UpstreamFault.OVERLOADED:
-            after = OVERLOADED_RETRY_AFTER_SECONDS
+        if isinstance(error, UpstreamError) and error.fault is UpstreamFault.OVERLOADED:
+            after = after or OVERLOADED_RETRY_AFTER_SECONDS
         if after is not None:
             headers["retry-after"] = whole_seconds(after)
-        if error.fault in _NOT_MENDED_BY_RETRY:
+        if not error.retryable:
             headers["x-should-retry"] = "false"
     return headers
 

@@ -19,8 +19,8 @@ import anthropic
 import httpx2
 
 from orchestrator_worker.claude.capabilities import capabilities_of
-from orchestrator_worker.claude.client import Call, StreamEvent
-from orchestrator_worker.claude.refusal import read_refusal
+from orchestrator_worker.claude.client import Call, Document, Image, StreamEvent
+from orchestrator_worker.claude.refusal import Refusal, read_refusal
 from orchestrator_worker.claude.wire import (
     StreamDecoder,
     data_lines,
@@ -30,7 +30,7 @@ from orchestrator_worker.claude.wire import (
     upstream_error,
 )
 from orchestrator_worker.clock import loop_time, utc_now
-from orchestrator_worker.errors import UpstreamError, UpstreamFault
+from orchestrator_worker.errors import Feature, UpstreamError, UpstreamFault
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 END_OF_BODY_SECONDS = 0.05
@@ -89,6 +89,7 @@ class AnthropicClient:
     async def stream(self, call: Call) -> AsyncGenerator[AsyncIterator[StreamEvent]]:
         """See `ClaudeClient.stream`; cancelling closes the connection instead of draining it."""
         streamed = call.max_tokens > 0
+        carried = features_of(call, capabilities_of(call.model))
         accepts = {} if streamed else {"accept": "application/json"}
         request = self._http.build_request(
             "POST",
@@ -106,8 +107,10 @@ class AnthropicClient:
         try:
             if response.status_code != 200:
                 raise await _status_error(response, call)
-            read = _events if streamed else _unstreamed_events
-            yield read(response, call.idle_seconds)
+            if streamed:
+                yield _events(response, call.idle_seconds, carried)
+            else:
+                yield _unstreamed_events(response, call.idle_seconds)
         finally:
             await response.aclose()
 
@@ -167,8 +170,10 @@ class AnthropicClient:
         await self._sdk.close()
 
 
-async def _events(response: httpx2.Response, idle_seconds: float) -> AsyncIterator[StreamEvent]:
-    decoder = StreamDecoder()
+async def _events(
+    response: httpx2.Response, idle_seconds: float, carried: frozenset[Feature]
+) -> AsyncIterator[StreamEvent]:
+    decoder = StreamDecoder(carried)
     body = _Body(response.aiter_bytes(), idle_seconds)
     async for payload in data_lines(body.chunks()):
         event = decoder.decode(payload)
@@ -248,6 +253,14 @@ async def _status_error(response: httpx2.Response, call: Call) -> UpstreamError:
         # The status alone decides then; a body that breaks off or never comes adds nothing.
         body = b""
     refusal = read_refusal(response.status_code, body)
+    if refusal.too_long or response.status_code == 413:
+        return UpstreamError(
+            UpstreamFault.CONTEXT_LENGTH, upstream_status=response.status_code, param="messages"
+        )
+    if (param := _callers_own(refusal, call)) is not None:
+        return UpstreamError(
+            UpstreamFault.BAD_INPUT, upstream_status=response.status_code, param=param
+        )
     return upstream_error(
         response.status_code,
         refusal.error_type,
@@ -255,6 +268,18 @@ async def _status_error(response: httpx2.Response, call: Call) -> UpstreamError:
         retry_after_seconds=retry_after_seconds(response.headers.get("retry-after")),
         refused_features=refusal.features & features_of(call, capabilities_of(call.model)),
     )
+
+
+def _callers_own(refusal: Refusal, call: Call) -> str | None:
+    """Return the caller's field that a refusal is about; None: it is none of the caller's."""
+    if refusal.features:
+        return None
+    blocks = (block for message in call.messages for block in message.content)
+    if refusal.part == "media" and any(isinstance(it, Image | Document) for it in blocks):
+        return "messages"
+    if refusal.part == "tools" and any(not tool.eager for tool in call.tools):
+        return "tools"
+    return "response_format" if refusal.part == "schema" and call.output_schema else None
 
 
 def retry_after_seconds(header: str | None) -> float | None:

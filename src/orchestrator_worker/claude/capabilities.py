@@ -21,6 +21,7 @@ class Capabilities:
     max_output_tokens: int = 64_000
     effort: bool = False
     adaptive_thinking: bool = False
+    """Whether it can be asked to think as much as it sees fit."""
     without_thinking: Mapping[str, Any] | None = None
     """What to send so that it writes at once. None: nothing needs to be, or can be, sent."""
     min_cached_tokens: int | None = None
@@ -28,6 +29,12 @@ class Capabilities:
     model is never asked to cache.
     """
     eager_input_streaming: bool = True
+    forced_tools: bool = True
+    """Whether it can be made to call a tool."""
+    structured_output: bool = True
+    """Whether it is known to hold an answer to a JSON Schema."""
+    always_thinks: bool = False
+    """Whether nothing keeps it from thinking before it writes."""
 
     def thinking(self, effort: Effort | None) -> Mapping[str, Any] | None:
         """Return the `thinking` field for this effort: adaptive from high on, else as little as the
@@ -42,14 +49,24 @@ class Capabilities:
 
 _DISABLED = {"type": "disabled"}
 _LARGE = 128_000
-_ALWAYS_THINKS = Capabilities(_LARGE, effort=True, adaptive_thinking=True, min_cached_tokens=512)
+_ALWAYS_THINKS = Capabilities(
+    _LARGE,
+    effort=True,
+    adaptive_thinking=True,
+    min_cached_tokens=512,
+    forced_tools=False,
+    always_thinks=True,
+)
 _SINCE_4_6 = Capabilities(_LARGE, effort=True, adaptive_thinking=True)
 
 # First match wins, so longer prefixes stand first.
 _BY_PREFIX: tuple[tuple[str, Capabilities], ...] = (
     ("claude-fable-5", _ALWAYS_THINKS),
     ("claude-opus-5-5", _ALWAYS_THINKS),
-    ("claude-sonnet-5-5", Capabilities(_LARGE, True, True, {"type": "between_tools"}, 512)),
+    (
+        "claude-sonnet-5-5",
+        Capabilities(_LARGE, True, True, {"type": "between_tools"}, 512, forced_tools=False),
+    ),
     ("claude-haiku-5-5", Capabilities(_LARGE, True, True, _DISABLED, 512)),
     ("claude-opus-5", Capabilities(_LARGE, True, True, _DISABLED, 512)),
     ("claude-sonnet-5", Capabilities(_LARGE, True, True, _DISABLED, 1024)),
@@ -63,7 +80,9 @@ _BY_PREFIX: tuple[tuple[str, Capabilities], ...] = (
     ("claude-", Capabilities()),
 )
 
-_UNKNOWN = Capabilities(max_output_tokens=_LARGE, eager_input_streaming=False)
+_UNKNOWN = Capabilities(
+    max_output_tokens=_LARGE, eager_input_streaming=False, structured_output=False
+)
 
 
 def capabilities_of(model: str) -> Capabilities:

@@ -19,24 +19,83 @@ Effort = Literal["low", "medium", "high", "xhigh", "max"]
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """A picture: either its bytes in base64 with their media type, or an address that Claude
+    fetches. The service itself never does.
+    """
+
+    media_type: str = ""
+    data: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file: a PDF in base64, or plain text as it stands."""
+
+    media_type: Literal["application/pdf", "text/plain"]
+    data: str
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """A call of a tool in an earlier answer."""
+
+    id: str
+    """Unique in a conversation; letters, digits, `_` and `-` only."""
+    name: str
+    input: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a call of a tool has come to; stands in the turn after the call, before all else."""
+
+    tool_use_id: str
+    content: str
+
+
+Block = str | Image | Document | ToolUse | ToolResult
+"""A part of a message; a string is a text block, and never blank."""
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation; `content` is text blocks, none of them blank."""
+    """One turn of a conversation."""
 
     role: Literal["user", "assistant"]
-    content: tuple[str, ...]
+    content: tuple[Block, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool the model may call; its input streams as it is written (`eager_input_streaming`),
-    unvalidated.
-    """
+    """A tool the model may call."""
 
     name: str
     description: str
     input_schema: Mapping[str, Any]
     strict: bool = False
     """Asks the server to hold the input to the schema."""
+    eager: bool = False
+    """Asks that the input streams as it is written (`eager_input_streaming`), unvalidated."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """Which of a call's tools the model may or must use."""
+
+    forced: bool = False
+    """It must use one: `name`, or any where that is None. Not every model can be forced: see
+    `MessageStarted.carried`.
+    """
+    name: str | None = None
+    parallel: bool = True
+    """Whether it may call several in one turn."""
+
+
+FREE_CHOICE = ToolChoice()
+"""The model may call what it likes, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +133,9 @@ class Call:
     """The longest wait for the next event of one attempt; pings do not count as events."""
     system: tuple[str, ...] = ()
     tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = FREE_CHOICE
+    stop_sequences: tuple[str, ...] = ()
+    """None of them blank, which the API refuses."""
     output_schema: Mapping[str, Any] | None = None
     effort: Effort | None = None
     """How much the model deliberates: high and above think before they write. None: the model's own
@@ -100,6 +162,10 @@ class MessageStarted:
 
     upstream_id: str
     usage: Usage
+    carried: frozenset[Feature] = frozenset()
+    """The optional parts that the request had after all; what is not among them, the server was
+    not asked for.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import structlog
 
 from orchestrator_worker.claude.pricing import cost_usd
 from orchestrator_worker.claude.usage import Usage
+from orchestrator_worker.clock import stopwatch
 from orchestrator_worker.errors import UpstreamFault
 
 Role = Literal["lead", "worker", "evaluator", "reducer", "synthesizer"]
@@ -43,9 +44,16 @@ class AttemptRecord:
     usage: Usage
     cost_usd: Decimal | None
     """None: the model's price is unknown."""
+    started: float
+    """The stopwatch's instant when it was sent."""
     seconds: float
     first_delta_seconds: float | None
     """From sending the call to its first delta; None: none came."""
+
+    @property
+    def ended(self) -> float:
+        """The stopwatch's instant of its end."""
+        return self.started + self.seconds
 
 
 class Ledger(Protocol):
@@ -57,14 +65,21 @@ class Ledger(Protocol):
 
 
 class RunLedger:
-    """One run's attempts, in the order they ended."""
+    """One run's attempts, in the order they ended; opened when the run begins."""
 
     def __init__(self) -> None:
+        self.began = stopwatch()
+        """The stopwatch's instant, so that attempts can be told relative to it."""
         self.attempts: list[AttemptRecord] = []
 
     def record(self, attempt: AttemptRecord) -> None:
         """See `Ledger.record`."""
         self.attempts.append(attempt)
+
+    @property
+    def seconds(self) -> float:
+        """Since it was opened; no attempt that it holds has ended later."""
+        return stopwatch() - self.began
 
     @property
     def usage(self) -> Usage:

@@ -99,6 +99,7 @@ class _Meter:
             upstream_id=self._upstream_id,
             usage=usage,
             cost_usd=cost_usd(self._call.model, usage),
+            started=self._started,
             seconds=stopwatch() - self._started,
             first_delta_seconds=self._first_delta,
         )

@@ -7,7 +7,7 @@ so it is reduced to names of our own. `anthropic_client.py` asks, `negotiation.p
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -42,6 +42,7 @@ _FIRST: dict[str, frozenset[Feature]] = {
     "thinking": frozenset(("thinking",)),
     "effort": frozenset(("effort",)),
     "output_format": frozenset(("output_format",)),
+    "stop_sequences": frozenset(("stop_sequences",)),
     "max_tokens": frozenset(("pre_warm",)),
 }
 _IN_OUTPUT_CONFIG: dict[tuple[str, ...], frozenset[Feature]] = {
@@ -50,6 +51,23 @@ _IN_OUTPUT_CONFIG: dict[tuple[str, ...], frozenset[Feature]] = {
     ("format",): frozenset(("output_format",)),
     ("format", "type"): frozenset(("output_format",)),
 }
+_FORCED = re.compile(r"tool_choice: type .{3,20} (?:is|are) not supported", re.IGNORECASE)
+_TOO_LONG = re.compile(r"prompt is too long\b|input is too long\b", re.IGNORECASE)
+_MEDIA = re.compile(
+    r"messages\.\d+\.content\.\d+\.(?:image|document|pdf)\b"
+    r"|could not process (?:image|pdf|document)|the pdf specified\b|too much media\b|unable to download\b",
+    re.IGNORECASE,
+)
+_TOOLS = re.compile(r"tools\.\d+\.", re.IGNORECASE)
+_SCHEMA = re.compile(r"output_config\.format\.schema\b|schema is too complex\b", re.IGNORECASE)
+
+
+Part = Literal["media", "tools", "schema"]
+_PARTS: tuple[tuple[Part, re.Pattern[str]], ...] = (
+    ("media", _MEDIA),
+    ("tools", _TOOLS),
+    ("schema", _SCHEMA),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +78,10 @@ class Refusal:
     error_code: str | None = None
     features: frozenset[Feature] = _NOTHING
     """What it refuses, whether or not the call carried it."""
+    too_long: bool = False
+    """True when the prompt does not fit the model."""
+    part: Part | None = None
+    """Which part of the request it is about, where that may be the caller's own."""
 
 
 def read_refusal(status: int, body: bytes) -> Refusal:
@@ -69,12 +91,24 @@ def read_refusal(status: int, body: bytes) -> Refusal:
         error: Any = answer.get("error") or {}
         details: Any = error.get("details") or {}
         kind = _word(error.get("type"))
-        paths: list[str] = []
-        if status == 422 or (status == 400 and kind == "invalid_request_error"):
-            paths = _named_by(error.get("message") or "") + _located_by(answer.get("detail") or ())
-        return Refusal(kind, _word(details.get("error_code")), _features_at(paths))
+        code = _word(details.get("error_code"))
+        if status == 400 and kind == "invalid_request_error":
+            return _read_message(kind, code, error.get("message") or "")
+        paths = _located_by(answer.get("detail") or ()) if status == 422 else []
+        if status == 422:
+            paths = _named_by(error.get("message") or "") + paths
+        return Refusal(kind, code, _features_at(paths))
     except (orjson.JSONDecodeError, AttributeError, TypeError, KeyError):
         return Refusal()
+
+
+def _read_message(kind: str, code: str | None, message: str) -> Refusal:
+    if _FORCED.match(message):
+        return Refusal(kind, code, frozenset(("forced_tools",)))
+    features = _features_at(_named_by(message))
+    parts: list[Part] = [part for part, words in _PARTS if words.match(message)]
+    too_long = _TOO_LONG.match(message) is not None
+    return Refusal(kind, code, features, too_long, parts[0] if parts else None)
 
 
 def _word(value: Any) -> str | None:

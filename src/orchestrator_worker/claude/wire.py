@@ -12,7 +12,10 @@ import orjson
 
 from orchestrator_worker.claude.capabilities import Capabilities
 from orchestrator_worker.claude.client import (
+    Block,
     Call,
+    Document,
+    Image,
     Message,
     MessageStarted,
     MessageStopped,
@@ -21,6 +24,8 @@ from orchestrator_worker.claude.client import (
     ThinkingDelta,
     Tool,
     ToolInputDelta,
+    ToolResult,
+    ToolUse,
     ToolUseStarted,
 )
 from orchestrator_worker.claude.usage import Usage
@@ -44,8 +49,9 @@ def encode(call: Call, capabilities: Capabilities) -> bytes:
         body["system"] = [_text(text) for text in call.system]
     if call.tools:
         body["tools"] = [_tool(tool, carried) for tool in call.tools]
-        # One plan is wanted, not two beside each other.
-        body["tool_choice"] = {"type": "auto", "disable_parallel_tool_use": True}
+        body["tool_choice"] = _tool_choice(call, carried)
+    if "stop_sequences" in carried:
+        body["stop_sequences"] = call.stop_sequences
     if output_config := _output_config(call, carried):
         body["output_config"] = output_config
     if "thinking" in carried:
@@ -60,8 +66,13 @@ def features_of(call: Call, capabilities: Capabilities) -> frozenset[Feature]:
     takes and what the server is not known to refuse.
     """
     asked: tuple[tuple[Feature, bool], ...] = (
-        ("eager_input_streaming", bool(call.tools) and capabilities.eager_input_streaming),
+        (
+            "eager_input_streaming",
+            any(tool.eager for tool in call.tools) and capabilities.eager_input_streaming,
+        ),
         ("strict", any(tool.strict for tool in call.tools)),
+        ("forced_tools", call.tool_choice.forced and capabilities.forced_tools),
+        ("stop_sequences", bool(call.stop_sequences)),
         ("effort", call.effort is not None and capabilities.effort),
         ("thinking", capabilities.thinking(call.effort) is not None),
         ("cache_control", _is_shared(call) and capabilities.min_cached_tokens is not None),
@@ -98,7 +109,42 @@ def _text(text: str) -> dict[str, Any]:
 
 
 def _message(message: Message) -> dict[str, Any]:
-    return {"role": message.role, "content": [_text(text) for text in message.content]}
+    return {"role": message.role, "content": [_block(block) for block in message.content]}
+
+
+def _block(block: Block) -> dict[str, Any]:
+    match block:
+        case str(text):
+            return _text(text)
+        case Image():
+            return {"type": "image", "source": _image_source(block)}
+        case Document():
+            return _document(block)
+        case ToolUse(id, name, input):
+            return {"type": "tool_use", "id": id, "name": name, "input": input}
+        case ToolResult(tool_use_id, content):
+            return {"type": "tool_result", "tool_use_id": tool_use_id, "content": content}
+
+
+def _image_source(image: Image) -> dict[str, Any]:
+    if image.url:
+        return {"type": "url", "url": image.url}
+    return {"type": "base64", "media_type": image.media_type, "data": image.data}
+
+
+def _document(document: Document) -> dict[str, Any]:
+    kind = "text" if document.media_type == "text/plain" else "base64"
+    source = {"type": kind, "media_type": document.media_type, "data": document.data}
+    title = {} if document.title is None else {"title": document.title}
+    return {"type": "document", "source": source, **title}
+
+
+def _tool_choice(call: Call, carried: frozenset[Feature]) -> dict[str, Any]:
+    choice = call.tool_choice
+    body: dict[str, Any] = {"type": "auto"}
+    if "forced_tools" in carried:
+        body = {"type": "any"} if choice.name is None else {"type": "tool", "name": choice.name}
+    return body if choice.parallel else {**body, "disable_parallel_tool_use": True}
 
 
 def _tool(tool: Tool, carried: frozenset[Feature]) -> dict[str, Any]:
@@ -107,7 +153,7 @@ def _tool(tool: Tool, carried: frozenset[Feature]) -> dict[str, Any]:
         "description": tool.description,
         "input_schema": tool.input_schema,
     }
-    if "eager_input_streaming" in carried:
+    if tool.eager and "eager_input_streaming" in carried:
         encoded["eager_input_streaming"] = True
     if tool.strict and "strict" in carried:
         encoded["strict"] = True
@@ -162,9 +208,13 @@ def unstreamed_events(payload: bytes) -> tuple[MessageStarted, MessageStopped]:
 
 
 class StreamDecoder:
-    """Turns one stream's payloads into events and remembers the usage they report."""
+    """Turns one stream's payloads into events and remembers the usage they report.
 
-    def __init__(self) -> None:
+    `carried`: what the request had of optional parts.
+    """
+
+    def __init__(self, carried: frozenset[Feature] = frozenset()) -> None:
+        self._carried = carried
         self._usage = Usage()
         self._stop_reason: str | None = None
         self._started = False
@@ -196,7 +246,7 @@ class StreamDecoder:
         message = event["message"]
         self._started = True
         self._usage = Usage().updated(message.get("usage") or {})
-        return MessageStarted(str(message.get("id", "")), self._usage)
+        return MessageStarted(str(message.get("id", "")), self._usage, self._carried)
 
     def _block_start(self, event: dict[str, Any]) -> StreamEvent | None:
         block = event["content_block"]
@@ -245,6 +295,7 @@ _FAULT_BY_STATUS = {
     403: UpstreamFault.AUTHENTICATION,
     408: UpstreamFault.SERVER_ERROR,
     409: UpstreamFault.SERVER_ERROR,
+    413: UpstreamFault.CONTEXT_LENGTH,
     429: UpstreamFault.RATE_LIMITED,
     529: UpstreamFault.OVERLOADED,
 }

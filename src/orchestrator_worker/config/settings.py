@@ -183,9 +183,9 @@ class ApiSettings(Group):
     docs: bool = Field(default=True, validation_alias="ENABLE_DOCS")
     """Whether `/docs` and `/openapi.json` are served."""
     max_request_body_bytes: int = Field(
-        default=1024**2, validation_alias="MAX_REQUEST_BODY_SIZE", ge=1024, le=32 * 1024**2
+        default=10 * 1024**2, validation_alias="MAX_REQUEST_BODY_SIZE", ge=1024, le=32 * 1024**2
     )
-    """Bytes; a larger request is refused with 413."""
+    """Bytes; a larger request is refused with 413. Pictures and files are part of the body."""
     security_headers: bool = Field(default=True, validation_alias="ENABLE_SECURITY_HEADERS")
     """Whether responses carry the usual security headers."""
 

@@ -11,7 +11,7 @@ from orchestrator_worker.clock import loop_time, stopwatch
 from orchestrator_worker.errors import AllWorkersFailed, PhaseTimeout, UpstreamError, UpstreamFault
 from orchestrator_worker.orchestration.coordination import Coordination
 from orchestrator_worker.orchestration.estimate import estimate
-from orchestrator_worker.orchestration.lead import LeadTurn
+from orchestrator_worker.orchestration.lead import FINISHED, LeadTurn
 from orchestrator_worker.orchestration.results import (
     Failed,
     Succeeded,
@@ -25,6 +25,7 @@ from orchestrator_worker.orchestration.synthesizer import SynthesizerAgent
 CUT = "max_tokens"
 """The stop reason of an answer that a deadline ended: to the caller it was cut at a length."""
 REFUSED = "refusal"
+STOPPED = "stop_sequence"
 
 
 class Answer:
@@ -62,7 +63,7 @@ class Answer:
     async def _show_plan(self) -> str:
         """Answer with the plan itself."""
         run = self._run
-        run.estimate = estimate(run.request.team, run.request.conversation, run.plan)
+        run.estimate = estimate(run.request.team, run.conversation, run.plan)
         await self._writer.say(plan_in_words(run.plan))
         return "end_turn"
 
@@ -73,6 +74,8 @@ class Answer:
             await self._writer.name_gaps(() if voice.is_alone else run.results, continuing=True)
         only = run.results[0] if voice.is_alone else None
         broken = isinstance(only, Succeeded) and only.truncated
+        if run.stopped:
+            return STOPPED
         return CUT if run.timed_out or voice.full or broken else "end_turn"
 
     async def _list(self) -> str:
@@ -97,17 +100,20 @@ class Answer:
                 stop_reason = await writer.write(run.results)
             if stop_reason == REFUSED:
                 return REFUSED
+            if run.stopped:
+                return STOPPED
             if not writer.wrote:
                 raise UpstreamError(UpstreamFault.MALFORMED)  # an empty answer is none
         except TimeoutError:
             run.timed_out = True
-            if run.first_delta_seconds is None:
+            await writer.say_held()
+            if run.first_delta_seconds is None and not writer.wrote:
                 raise PhaseTimeout("synthesis", self._seconds) from None
             if not writer.wrote:  # the lead's words stand there already
                 await self._say_results()
             stop_reason = CUT
         except UpstreamError:
-            if writer.wrote:
+            if writer.wrote or run.request.form is not None:
                 raise
             await self._say_results()
             stop_reason = "end_turn"
@@ -123,5 +129,7 @@ class Answer:
 
 
 def _reason_of_text(turn: LeadTurn) -> str:
-    """Return why the lead's own text ended; a call of a tool that does not exist is no reason."""
+    """Return why the lead's own turn ended; a call of a tool that does not exist is no reason."""
+    if turn.stop_reason in FINISHED and turn.calling:
+        return "tool_use"
     return "end_turn" if turn.stop_reason == "tool_use" else turn.stop_reason or CUT

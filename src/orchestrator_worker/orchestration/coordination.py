@@ -62,6 +62,7 @@ class Coordination:
             scheduler = Scheduler(tasks, workers.work, workers.finished, concurrent, self._places)
             planning = Planning(run, scheduler, workers, self.voice, prefix)
             lead = LeadAgent(self._claude, run, self._clock, planning, self._recent)
+            self.voice.when_full(lead.stop)
             try:
                 async with self._clock:
                     await self._work(lead, planning, scheduler, workers)
@@ -103,11 +104,12 @@ class Coordination:
         run, turn = self._run, self.turn
         if run.results or run.plan:
             return  # a plan that was cut off still has its closed subtasks
-        if run.timed_out and not turn.answering:
+        answered = turn.answering or turn.calling or run.stopped
+        if run.timed_out and not answered:
             raise self.timeout()
         if turn.failure is not None:
             raise turn.failure
-        if turn.stop_reason not in {None, "refusal"} and not turn.answering:
+        if turn.stop_reason not in {None, "refusal"} and not answered:
             raise UpstreamError(UpstreamFault.MALFORMED)  # an empty answer is none
 
     def timeout(self) -> PhaseTimeout:

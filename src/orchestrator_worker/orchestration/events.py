@@ -39,6 +39,32 @@ class AnswerDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusalDelta:
+    """The model has declined to answer in the form that was asked for; comes once."""
+
+    text: str
+    """What it said instead, if anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallStarted:
+    """The lead calls one of the caller's tools; its input follows."""
+
+    index: int
+    """From 0, in the order of the calls."""
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of the last call's JSON input, cut anywhere; never empty."""
+
+    index: int
+    partial_json: str
+
+
+@dataclass(frozen=True, slots=True)
 class SubtaskPlanned:
     """A subtask has passed the gate."""
 
@@ -141,6 +167,9 @@ Event = (
     | LeadStarted
     | RouteDecided
     | AnswerDelta
+    | RefusalDelta
+    | ToolCallStarted
+    | ToolCallDelta
     | SubtaskPlanned
     | PlanRepaired
     | PlanClosed

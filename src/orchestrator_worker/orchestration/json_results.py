@@ -37,10 +37,15 @@ def compact_json(text: str, schema: Mapping[str, Any] | None) -> str:
     return _read(text, schema)[1].decode()
 
 
-def _read(text: str, schema: Mapping[str, Any] | None) -> tuple[Any, bytes]:
+def without_fence(text: str) -> str:
+    """Return the text without the Markdown fence that may surround it."""
     fenced = _FENCE.match(text)
+    return (fenced[1] if fenced else text).strip()
+
+
+def _read(text: str, schema: Mapping[str, Any] | None) -> tuple[Any, bytes]:
     try:
-        value = orjson.loads(fenced[1] if fenced else text)
+        value = orjson.loads(without_fence(text))
     except orjson.JSONDecodeError as error:
         raise NotTheJson("its result is not JSON") from error
     try:

@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from orchestrator_worker.claude.client import ClaudeClient
 from orchestrator_worker.orchestration.answer import Answer
 from orchestrator_worker.orchestration.coordination import Coordination
-from orchestrator_worker.orchestration.events import RunFinished, RunStarted
+from orchestrator_worker.orchestration.events import RefusalDelta, RunFinished, RunStarted
 from orchestrator_worker.orchestration.places import ProcessPlaces
 from orchestrator_worker.orchestration.prefix import RecentPrompts
 from orchestrator_worker.orchestration.run import Run, RunRequest
@@ -57,6 +57,7 @@ class Orchestrator:
             await self._execute(run)
         except Exception as error:  # noqa: BLE001 - the run's edge: whatever it is, the reader must learn of it
             failure = error
+            await run.fall_silent()
         run.end(failure)
 
     async def _execute(self, run: Run) -> None:
@@ -64,4 +65,7 @@ class Orchestrator:
         coordination = Coordination(self._claude, run, self._places, self._recent)
         await coordination.run()
         run.stop_reason = await Answer(self._claude, run).give(coordination)
+        await run.fall_silent()
+        if run.stop_reason == "refusal" and run.request.form is not None:
+            await run.emit(RefusalDelta(run.refusal or ""))
         await run.emit(RunFinished(run.stop_reason))

@@ -27,6 +27,8 @@ from orchestrator_worker.orchestration.worker import Workers
 _log = structlog.stdlib.get_logger(__name__)
 
 SHORT_TITLE_CHARS = 60
+UNWRITTEN_REQUEST = "…"
+"""Stands for a request that holds no text, but a picture, say."""
 REASONS_TOLD = 10
 """How many of the gate's reasons the lead hears when it is asked for another plan."""
 
@@ -188,11 +190,12 @@ class Planning:
     @property
     def _one_will_do(self) -> bool:
         """Whether a single worker's stream can be the answer: nobody wants to judge it first."""
-        alone = len(self.subtasks) == 1 and not self._run.request.plan_only
+        request = self._run.request
+        alone = len(self.subtasks) == 1 and not request.plan_only and request.form is None
         return alone and self._team.one_worker_answers
 
     def _whole_request(self) -> dict[str, str]:
-        text = self._run.request.conversation.last_request
+        text = self._run.conversation.last_request or UNWRITTEN_REQUEST
         title = " ".join(text[:SHORT_TITLE_CHARS].split())
         return {"id": "s1", "title": title, "instructions": text}
 

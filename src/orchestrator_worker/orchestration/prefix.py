@@ -88,7 +88,7 @@ class SharedPrefix:
         if least is None or not team.prompt_cache:
             return False
         own = estimate_tokens(team.worker.system.text)
-        return own + self._run.request.conversation.estimated_tokens >= least
+        return own + self._run.conversation.estimated_tokens >= least
 
     async def _waits_or_writes(self) -> bool:
         """Return True when this caller is the one to write the entry."""
@@ -127,7 +127,7 @@ class SharedPrefix:
 
     def _warm_up_call(self) -> Call:
         run, worker = self._run, self._run.request.team.worker
-        conversation = run.request.conversation
+        conversation = run.conversation
         return Call(
             model=worker.model,
             max_tokens=0,

@@ -13,6 +13,9 @@ from orchestrator_worker.ids import new_nonce
 from orchestrator_worker.orchestration.plan import Subtask
 from orchestrator_worker.teams.prompts import Template
 
+ANSWER_FULL = "the answer has reached its limit"
+"""Why a worker was stopped whose text nobody would have heard."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:

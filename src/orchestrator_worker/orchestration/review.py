@@ -90,7 +90,7 @@ class Review:
         turn = await self._lead.review(results)
         added = tuple(self._planning.subtasks[before:])
         reason = turn.remark.strip() or None
-        if turn.failure is not None:
+        if isinstance(turn.failure, UpstreamError):
             reason = f"the review failed: {turn.failure.fault.value}"
         reviewed = RoundReviewed(number, added, reason)
         self._run.rounds.append(reviewed)
@@ -135,7 +135,7 @@ class Review:
         return found
 
     def _call(self, evaluator: Evaluator, results: list[Succeeded]) -> Call:
-        run, conversation = self._run, self._run.request.conversation
+        run, conversation = self._run, self._run.conversation
         names = {"min_score": str(evaluator.min_score)}
         turn = evaluator.turn.fill({**names, "results": as_data(results)})
         return Call(

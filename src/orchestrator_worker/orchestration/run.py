@@ -10,10 +10,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from orchestrator_worker.claude.client import CallOrigin
+from orchestrator_worker.claude.client import FREE_CHOICE, CallOrigin, Tool, ToolChoice
 from orchestrator_worker.claude.ledger import Role, RunLedger
 from orchestrator_worker.clock import loop_time, stopwatch
 from orchestrator_worker.ids import new_id
+from orchestrator_worker.orchestration.answer_form import AnswerForm
 from orchestrator_worker.orchestration.conversation import Conversation
 from orchestrator_worker.orchestration.estimate import PlanEstimate
 from orchestrator_worker.orchestration.events import (
@@ -23,9 +24,11 @@ from orchestrator_worker.orchestration.events import (
     ResultScored,
     RoundReviewed,
     RouteDecided,
+    ToolCallStarted,
 )
 from orchestrator_worker.orchestration.plan import Subtask
-from orchestrator_worker.orchestration.results import Result, Succeeded
+from orchestrator_worker.orchestration.results import ANSWER_FULL, Result, Succeeded
+from orchestrator_worker.orchestration.stops import StopSequences
 from orchestrator_worker.teams.team import Team
 
 QUEUED_EVENTS = 256
@@ -42,6 +45,13 @@ class RunRequest:
     conversation: Conversation
     max_tokens: int | None = None
     """The caller's cap on the final answer. None: the team's own limits."""
+    tools: tuple[Tool, ...] = ()
+    """The caller's own, for the lead alone; the caller runs what is called."""
+    tool_choice: ToolChoice = FREE_CHOICE
+    form: AnswerForm | None = None
+    """None: the answer is text."""
+    stop: tuple[str, ...] = ()
+    """The final answer ends before the first of these."""
     plan_only: bool = False
     """Stop at the plan: no worker is started."""
 
@@ -63,6 +73,8 @@ class Run:
         self.estimate: PlanEstimate | None = None
         """What the plan would cost, where only that was asked for."""
         self.stop_reason: str | None = None
+        self.refusal: str | None = None
+        """What the model said instead of an answer in the form that was asked for."""
         self.timed_out = False
         """True when a deadline cut the answer or the workers."""
         self.omissions: list[str] = []
@@ -76,6 +88,7 @@ class Run:
         self.coordination_seconds: float | None = None
         self.synthesis_seconds: float | None = None
         self.first_delta_seconds: float | None = None
+        self._stops = StopSequences(request.stop)
         self._started = stopwatch()
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
         self._room = asyncio.Event()
@@ -88,11 +101,30 @@ class Run:
         return stopwatch() - self._started
 
     @property
+    def conversation(self) -> Conversation:
+        """The caller's, as agents without the caller's tools read it."""
+        return self.request.conversation.told
+
+    @property
+    def stop_upstream(self) -> tuple[str, ...]:
+        """The stop sequences that the API takes, for a call whose text is the answer."""
+        return tuple(it for it in self.request.stop if it.strip())
+
+    @property
+    def stopped(self) -> bool:
+        """True once a stop sequence has ended the answer: nothing more of it is heard."""
+        return self._stops.met
+
+    @property
     def partial(self) -> bool:
         """True when the answer was built though something is missing."""
-        return bool(self.unwritten or self.omissions) or any(
-            not isinstance(result, Succeeded) or result.truncated for result in self.results
-        )
+        return bool(self.unwritten or self.omissions) or any(map(self._lacks, self.results))
+
+    def _lacks(self, result: Result) -> bool:
+        if isinstance(result, Succeeded):
+            return result.truncated
+        # Behind the caller's own stop sequence nothing is missing.
+        return not (self.stopped and result.reason == ANSWER_FULL)
 
     def origin(
         self, role: Role, subtask: Subtask | None = None, purpose: str | None = None
@@ -108,12 +140,27 @@ class Run:
             purpose=purpose,
         )
 
+    async def say(self, text: str) -> None:
+        """Hand a piece of the answer to the reader, as far as no stop sequence ends it."""
+        if heard := self._stops.feed(text):
+            await self.emit(AnswerDelta(heard))
+
+    async def stop(self) -> None:
+        """End the answer here: Claude has met a stop sequence, and left it out."""
+        await self.fall_silent()
+        self._stops.met = True
+
+    async def fall_silent(self) -> None:
+        """Hand over what was held of the answer: nothing of it follows."""
+        if rest := self._stops.rest():
+            await self.emit(AnswerDelta(rest))
+
     async def emit(self, event: Event) -> None:
         """Hand an event to the reader, then wait while too many have not been read.
 
         In this order, whoever is cancelled while waiting has lost nothing of what it said.
         """
-        if isinstance(event, AnswerDelta) and self.first_delta_seconds is None:
+        if isinstance(event, AnswerDelta | ToolCallStarted) and self.first_delta_seconds is None:
             self.first_delta_seconds = self.seconds
         elif isinstance(event, RouteDecided):
             self.route = event.route
@@ -131,8 +178,13 @@ class Run:
         return self
 
     async def __anext__(self) -> Event:
-        event = None if self._ended else await self._queue.get()
-        if self._queue.qsize() <= QUEUED_EVENTS:
+        waiting = self._queue
+        if self._ended:
+            event = None
+        else:
+            # What is there already needs no turn of the loop: this is on the way of every delta.
+            event = await waiting.get() if waiting.empty() else waiting.get_nowait()
+        if waiting.qsize() <= QUEUED_EVENTS:
             self._room.set()
         if event is not None:
             return event

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from orchestrator_worker.claude.tokens import BYTES_PER_TOKEN
 from orchestrator_worker.orchestration.deadlines import CoordinationClock
-from orchestrator_worker.orchestration.events import AnswerDelta
 from orchestrator_worker.orchestration.plan import Subtask
 from orchestrator_worker.orchestration.results import Result, Succeeded, gaps
 from orchestrator_worker.orchestration.run import Run
@@ -38,8 +37,8 @@ class Voice:
         cap = run.request.max_tokens
         self._bytes_left = None if cap is None else cap * BYTES_PER_TOKEN
         self.full = False
-        """True once the caller's cap on the answer is reached."""
-        self._when_full: Callable[[], None] | None = None
+        """True once nothing more may be said: the caller's cap or a stop sequence is reached."""
+        self._when_full: list[Callable[[], None]] = []
 
     @property
     def spoke(self) -> bool:
@@ -47,8 +46,8 @@ class Voice:
         return bool(self._heard)
 
     def when_full(self, stop: Callable[[], None]) -> None:
-        """Have `stop` called once the caller's cap is reached."""
-        self._when_full = stop
+        """Have `stop` called once nothing more may be said."""
+        self._when_full.append(stop)
 
     def has_spoken(self, subtask: Subtask) -> bool:
         """Whether the caller has heard anything of this subtask, so that it cannot be redone."""
@@ -130,7 +129,7 @@ class Voice:
         note = self._run.request.team.synthesizer.gap_note.fill({"gaps": gaps([result])[0]})
         self._run.noted.add(subtask.id)
         if self._heard:
-            await self._run.emit(AnswerDelta(f"\n\n{note}"))
+            await self._run.say(f"\n\n{note}")
         else:
             self._untold.append(note)
 
@@ -138,8 +137,10 @@ class Voice:
         text = self._within_cap(text)
         if text:
             await self._begin_or_go_on(subtask, text)
-        if self.full and self._when_full is not None:
-            self._when_full()
+        self.full = self.full or self._run.stopped
+        if self.full:
+            for stop in self._when_full:
+                stop()
 
     async def _begin_or_go_on(self, subtask: Subtask, text: str) -> None:
         before = ""
@@ -149,7 +150,7 @@ class Voice:
                 self._clock.answer_began()
             self._heard.add(subtask.id)
             self._run.answered_by = "worker"
-        await self._run.emit(AnswerDelta(before + text))
+        await self._run.say(before + text)
 
     def _opening(self, subtask: Subtask) -> str:
         """Return what stands before a section: what separates it, notes that waited, its title."""

@@ -31,7 +31,14 @@ from orchestrator_worker.orchestration.events import (
 from orchestrator_worker.orchestration.json_results import NotTheJson, compact_json
 from orchestrator_worker.orchestration.plan import Subtask
 from orchestrator_worker.orchestration.prefix import SharedPrefix
-from orchestrator_worker.orchestration.results import Failed, Result, Skipped, Succeeded, TimedOut
+from orchestrator_worker.orchestration.results import (
+    ANSWER_FULL,
+    Failed,
+    Result,
+    Skipped,
+    Succeeded,
+    TimedOut,
+)
 from orchestrator_worker.orchestration.run import Run
 from orchestrator_worker.orchestration.voice import Voice
 
@@ -49,8 +56,9 @@ _REASONS = {
     UpstreamFault.SILENT: "the model provider stopped answering",
     UpstreamFault.AUTHENTICATION: "the model provider refuses this service's key",
     UpstreamFault.REJECTED: "the model provider refuses the request",
+    UpstreamFault.BAD_INPUT: "the model provider refuses an image, a file or a schema in it",
+    UpstreamFault.CONTEXT_LENGTH: "it is longer than the model can read",
 }
-_ANSWER_FULL = "the answer has reached its limit"
 CUT_SHORT = frozenset({"max_tokens", "model_context_window_exceeded", "pause_turn"})
 """Stop reasons of a text that would have gone on."""
 _SAME_ON_EVERY_TIER = {
@@ -141,7 +149,7 @@ class Workers:
     def _in_vain(self, needed: tuple[Result, ...]) -> str | None:
         """Return why a subtask is not worth sending, if so."""
         if self._voice.full:
-            return _ANSWER_FULL
+            return ANSWER_FULL
         missing = [result for result in needed if not isinstance(result, Succeeded)]
         if missing and self._team.missing_dependency == "skip":
             return f"it needs “{missing[0].subtask.title}”, which is missing"
@@ -158,7 +166,7 @@ class Workers:
         except _Unusable as failure:
             reason, refused = failure.reason, failure.refused
         except TimeoutError:
-            reason = _ANSWER_FULL
+            reason = ANSWER_FULL
         except Exception:  # noqa: BLE001 - the worker boundary: a bug here must cost one part, not the answer
             _log.exception("worker_crashed", subtask_id=subtask.id)
             reason = "internal error"
@@ -214,7 +222,7 @@ class Workers:
 
     def _call(self, subtask: Subtask, turn: str, model: str, purpose: str | None) -> Call:
         run, worker = self._run, self._team.worker
-        conversation = run.request.conversation
+        conversation = run.conversation
         return Call(
             model=model,
             max_tokens=self._max_tokens(),

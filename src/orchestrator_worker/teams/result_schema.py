@@ -8,7 +8,7 @@ exponential time where `oneOf` or `anyOf` is recursive. Where the mistake lies i
 
 import marshal
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +16,7 @@ import orjson
 from jsonschema_rs import (
     ReferencingError,
     RegexOptions,
+    ValidatorMap,
     validator_for,
     validator_map_for,
 )
@@ -35,12 +36,16 @@ class ResultSchema:
     """One compiled schema."""
 
     def __init__(self, schema_json: bytes) -> None:
-        schema: dict[str, Any] = orjson.loads(schema_json)
-        patterns = RegexOptions()
-        own: dict[str, type[KeywordValidator]] = {"uniqueItems": _UniqueItems}
-        self._whole = validator_for(schema, offline=True, pattern_options=patterns, keywords=own)
-        self._parts = validator_map_for(
-            schema, offline=True, pattern_options=patterns, keywords=own
+        self._schema: dict[str, Any] = orjson.loads(schema_json)
+        self._whole = validator_for(
+            self._schema, offline=True, pattern_options=_PATTERNS, keywords=_OWN
+        )
+
+    @cached_property
+    def _parts(self) -> ValidatorMap:
+        # Only for whoever wants to know where a mistake is: it takes far longer than the whole.
+        return validator_map_for(
+            self._schema, offline=True, pattern_options=_PATTERNS, keywords=_OWN
         )
 
     def fulfilled_by(self, value: Any) -> bool:
@@ -106,6 +111,10 @@ def _some_alike(items: list[Any]) -> bool:
 def _texts(items: list[Any]) -> list[bytes]:
     """Return a text for each item, the same for the same values with their keys in one order."""
     return list(map(marshal.dumps, items, repeat(_WITHOUT_REFERENCES)))
+
+
+_PATTERNS = RegexOptions(size_limit=1024**2, dfa_size_limit=1024**2)
+_OWN: "dict[str, type[KeywordValidator]]" = {"uniqueItems": _UniqueItems}
 
 
 def compiled(schema: Mapping[str, Any]) -> ResultSchema:

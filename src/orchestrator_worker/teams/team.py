@@ -48,6 +48,14 @@ class Lead(Member):
     """Added when a subtask may ask for another model: which there are."""
     text_plan: Template
     """Added when the plan is text: its form."""
+    callers_tools: Template
+    """Added when the caller has tools: how they stand beside the delegation."""
+    tool_required: Template
+    """Says that a tool must be called, for one request."""
+    tool_named: Template
+    """Says that a certain tool must be."""
+    go_on: Template
+    """User turn after a conversation that ends with an answer."""
     rest: Template
     """User turn that asks for what a cut plan still lacks."""
     repair: Template
@@ -94,6 +102,12 @@ class Synthesizer(Member):
     """Stands over each result where results are the answer."""
     gap_note: Template
     """Added to an answer that does not name a missing part itself."""
+    json_object: Template
+    """Says that the answer must be a JSON object, to whoever writes it: the lead too."""
+    json_schema: Template
+    """The same, with the schema it must fulfil."""
+    json_repair: Template
+    """User turn after an answer that was not."""
     reduce: Template
     """System prompt of those who shorten results that are too long to be read at once."""
     reduce_turn: Template
@@ -186,6 +200,11 @@ class Team:
         """Whether the text of a plan's only worker may be the answer: nobody wants to judge it."""
         judged = self.evaluator is not None or self.caps.max_rounds > 1
         return not judged and self.synthesis != "list"
+
+    @property
+    def takes_tools(self) -> bool:
+        """Whether the lead may answer by itself, and can call tools of the caller's."""
+        return self.route == "never" or (self.route == "auto" and self.plan_form == "tool")
 
     @property
     def models(self) -> frozenset[str]:

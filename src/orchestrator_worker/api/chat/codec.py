@@ -11,13 +11,19 @@ from typing import Any
 
 import orjson
 
+from orchestrator_worker.api.chat.answer_object import NO_REASON, AnswerObject
 from orchestrator_worker.api.chat.progress import for_people, for_programs
 from orchestrator_worker.api.chat.report import plan_report, results_report, usage_report
 from orchestrator_worker.api.chat.usage import spent, usage_object
 from orchestrator_worker.api.errors import error_body
 from orchestrator_worker.clock import unix_seconds
 from orchestrator_worker.ids import new_id
-from orchestrator_worker.orchestration.events import AnswerDelta, Event
+from orchestrator_worker.orchestration.events import (
+    Event,
+    RefusalDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+)
 from orchestrator_worker.orchestration.run import Run
 
 DONE = b"data: [DONE]\n\n"
@@ -54,6 +60,8 @@ class Wanted:
     """What became of every subtask, in `orchestration`."""
     reasoning: bool = True
     """Progress for people, a setting of the team."""
+    functions: bool = False
+    """Calls in the older form: `function_call` and not `tool_calls`."""
 
 
 class Codec:
@@ -62,6 +70,7 @@ class Codec:
     def __init__(self, run: Run, wanted: Wanted) -> None:
         self._run = run
         self._wanted = wanted
+        self._answer = AnswerObject(wanted.functions)
         self._head = {
             "id": new_id("chatcmpl", "-"),
             "created": unix_seconds(),
@@ -76,11 +85,16 @@ class Codec:
         """Return the frame that opens a stream."""
         return _frame(self._chunk({"role": "assistant", "content": ""}))
 
+    def text(self, text: str) -> bytes:
+        """Return the frame of a piece of the answer."""
+        return self._before + orjson.dumps(text) + self._after
+
     def frames(self, event: Event) -> Iterator[bytes]:
-        """Yield the frames of one event; mostly one or none."""
-        if isinstance(event, AnswerDelta):
-            yield self._before + orjson.dumps(event.text) + self._after
-            return
+        """Yield the frames of an event that is no piece of the answer; mostly one or none."""
+        if isinstance(event, RefusalDelta):
+            yield _frame(self._chunk({"refusal": event.text or NO_REASON}))
+        elif isinstance(event, ToolCallStarted | ToolCallDelta):
+            yield _frame(self._chunk(self._called(event)))
         if self._wanted.reasoning and (line := for_people(event)):
             yield _frame(self._chunk({"reasoning_content": line}))
         if self._wanted.progress and (told := for_programs(event)):
@@ -90,7 +104,7 @@ class Codec:
 
     def last(self) -> Iterator[bytes]:
         """Yield the frames that close a stream whose run has finished."""
-        last = self._chunk({}, finish_reason(self._run.stop_reason))
+        last = self._chunk({}, self._finish_reason())
         report = self._report()
         if self._wanted.usage_chunk:
             usage = {**self._chunk(None), "usage": usage_object(self._run)}
@@ -106,14 +120,17 @@ class Codec:
         yield _frame({**error_body(error), **report})
         yield DONE
 
-    def completion(self, text: str) -> dict[str, Any]:
+    def take(self, event: Event) -> None:
+        """Take an event of an answer that is sent as one object."""
+        self._answer.take(event)
+
+    def completion(self) -> dict[str, Any]:
         """Return the whole answer as one object."""
-        message = {"role": "assistant", "content": text, "refusal": None}
         choice = {
             "index": 0,
-            "message": message,
+            "message": self._answer.message(),
             "logprobs": None,
-            "finish_reason": finish_reason(self._run.stop_reason),
+            "finish_reason": self._finish_reason(),
         }
         body = {
             **self._head,
@@ -122,6 +139,23 @@ class Codec:
             "usage": usage_object(self._run),
         }
         return {**body, **self._report()}
+
+    def _called(self, event: ToolCallStarted | ToolCallDelta) -> dict[str, Any]:
+        if isinstance(event, ToolCallStarted):
+            function = {"name": event.name, "arguments": ""}
+            call = {"index": event.index, "id": event.id, "type": "function", "function": function}
+        else:
+            function = {"arguments": event.partial_json}
+            call = {"index": event.index, "function": function}
+        return {"function_call": function} if self._wanted.functions else {"tool_calls": [call]}
+
+    def _finish_reason(self) -> str:
+        run = self._run
+        if run.stop_reason == "refusal" and run.request.form is not None:
+            return "stop"  # the message holds the refusal, and clients that parse look there
+        if run.stop_reason == "tool_use" and self._wanted.functions:
+            return "function_call"
+        return finish_reason(run.stop_reason)
 
     def _report(self) -> dict[str, Any]:
         """Return the `orchestration` field as far as it was asked for; else nothing."""

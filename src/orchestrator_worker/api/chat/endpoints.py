@@ -2,6 +2,7 @@
 spent.
 """
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -13,12 +14,15 @@ from orchestrator_worker.api.chat.response import RunResponse
 from orchestrator_worker.api.chat.schemas import ChatCompletionRequest, parse_chat_request
 from orchestrator_worker.api.deps import CurrentPrincipal, CurrentResources
 from orchestrator_worker.api.middleware import trace_of
+from orchestrator_worker.auth.principal import Principal
 from orchestrator_worker.errors import InvalidRequest
 from orchestrator_worker.orchestration.run import RunRequest
 from orchestrator_worker.teams.scaling import scaled
+from orchestrator_worker.teams.side_tasks import as_side_task, read_side_tasks
+from orchestrator_worker.teams.team import Team
 
 ORCHESTRATION_HEADER = "x-orchestration"
-_KNOWN = frozenset({"plan", "progress", "results", "usage"})
+_KNOWN = frozenset({"plan", "progress", "quiet", "results", "usage"})
 
 
 async def chat_request(request: Request, principal: CurrentPrincipal) -> ChatCompletionRequest:
@@ -52,22 +56,52 @@ async def create_chat_completion(
 ) -> Response:
     """Answer a conversation with a team of agents."""
     team = scaled(await resources.team(body.model), body.reasoning_effort, body.answer_cap)
-    run = RunRequest(
-        request_id=trace_of(request.scope).request_id,
-        principal=principal.subject,
-        team=team,
-        conversation=body.conversation,
-        max_tokens=body.answer_cap,
-        plan_only="plan" in wishes,
-    )
+    request_id = trace_of(request.scope).request_id
+    run = _run_request(request_id, principal, team, body, wishes)
     wanted = Wanted(
         usage_chunk=body.include_usage,
         progress="progress" in wishes,
         usage_report="usage" in wishes,
         results="results" in wishes,
-        reasoning=team.progress,
+        reasoning=run.team.progress and "quiet" not in wishes,
+        functions=body.calls_functions,
     )
-    return RunResponse(resources.orchestrator, run, wanted, stream=bool(body.stream))
+
+    def answer() -> Response:
+        return RunResponse(resources.orchestrator, run, wanted, stream=bool(body.stream))
+
+    return resources.answers.response(request, principal, await request.body(), wishes, answer)
+
+
+def _run_request(
+    request_id: str,
+    principal: Principal,
+    team: Team,
+    body: ChatCompletionRequest,
+    wishes: frozenset[str],
+) -> RunRequest:
+    conversation = body.conversation(team.lead.go_on.text)
+    team = as_side_task(team, conversation.system, conversation.messages) or team
+    offered, form = body.offered, body.form
+    tools = offered.tools(form and form.enforced)
+    if tools and not team.takes_tools:
+        raise InvalidRequest(
+            f"The model {body.model!r} always delegates; only a lead that answers can call tools.",
+            param="functions" if body.calls_functions else "tools",
+            code="unsupported_parameter",
+        )
+    return RunRequest(
+        request_id=request_id,
+        principal=principal.subject,
+        team=team if form is None else replace(team, synthesis="write"),
+        conversation=conversation,
+        max_tokens=body.answer_cap,
+        plan_only="plan" in wishes,
+        tools=tools,
+        tool_choice=offered.tool_choice,
+        form=form,
+        stop=body.stops,
+    )
 
 
 async def admit(request: Request, principal: CurrentPrincipal) -> None:
@@ -76,6 +110,7 @@ async def admit(request: Request, principal: CurrentPrincipal) -> None:
 
 def chat_router(limiter: Limiter, rate: str) -> APIRouter:
     """Return the route under its rate limit."""
+    read_side_tasks()  # a file, and no request may wait for one
     router = APIRouter(prefix="/v1/chat", tags=["chat"])
     router.add_api_route(
         "/completions",

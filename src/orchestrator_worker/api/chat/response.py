@@ -79,14 +79,13 @@ class RunResponse(Response):
     async def _complete(
         self, run: Run, codec: Codec, trace: RequestTrace, receive: Receive
     ) -> Response:
-        pieces: list[str] = []
-
         async def collect() -> None:
-            pieces.extend([event.text async for event in run if isinstance(event, AnswerDelta)])
+            async for event in run:
+                codec.take(event)
 
         await while_connected(receive, collect())
         trace.timings.update(_timings(run))
-        return JSONResponse(codec.completion("".join(pieces)))
+        return JSONResponse(codec.completion())
 
     async def _open_stream(
         self, run: Run, codec: Codec, trace: RequestTrace, receive: Receive
@@ -134,6 +133,9 @@ async def _frames(
             yield frame
     try:
         async for event in run:
+            if isinstance(event, AnswerDelta):
+                yield codec.text(event.text)
+                continue
             for frame in codec.frames(event):
                 yield frame
     except OrchestratorError as error:

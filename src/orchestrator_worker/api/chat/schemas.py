@@ -6,91 +6,37 @@ change it and are not supported are refused by name, never dropped in silence.
 """
 
 from collections.abc import Mapping
-from functools import cached_property
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, cast
 
 import orjson
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
-from orchestrator_worker.claude.client import Message
+from orchestrator_worker.api.chat.answer_schema import check_schema
+from orchestrator_worker.api.chat.history import read_history
+from orchestrator_worker.api.chat.messages import MAX_CALLS, ChatMessage
+from orchestrator_worker.api.chat.tools import (
+    AllowedTools,
+    Function,
+    FunctionTool,
+    NamedFunction,
+    NamedTool,
+    OfferedTools,
+    from_functions,
+    from_tools,
+)
+from orchestrator_worker.api.chat.wire import Wire
+from orchestrator_worker.claude.structured_output import enforceable
 from orchestrator_worker.errors import InvalidRequest
+from orchestrator_worker.orchestration.answer_form import AnswerForm
 from orchestrator_worker.orchestration.conversation import Conversation
 from orchestrator_worker.teams.scaling import ReasoningEffort
 
-MAX_MESSAGES = 1000
-MAX_PARTS = 1000
-"""Parts of one message."""
-OPENING_TURN = "…"
-"""Stands before a history that begins with the assistant: the Messages API wants a user turn first.
-"""
+MAX_MESSAGES = 10_000
+MAX_STOPS = 16
+MAX_STOP_CHARS = 1000
 
 
-class _Wire(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
-
-
-class TextPart(_Wire):
-    """A piece of text; other kinds of parts are refused."""
-
-    type: Literal["text"] = Field(
-        description="Used. Only `text`; images, audio and files are refused."
-    )
-    text: str = Field(description="Used. Blank text is left out.")
-
-
-def _content_form(content: Any) -> str:
-    return "parts" if isinstance(content, list) else "string"
-
-
-# Told apart by form, so that a mistake is reported where it is and not for every form there could
-# be.
-Content = Annotated[
-    Annotated[str, Tag("string")]
-    | Annotated[list[TextPart], Field(max_length=MAX_PARTS, fail_fast=True), Tag("parts")],
-    Discriminator(_content_form),
-]
-
-
-class SystemMessage(_Wire):
-    """Instructions; `developer` is OpenAI's newer name for the same."""
-
-    role: Literal["system", "developer"] = Field(
-        description="Used. Both mean the same, wherever they stand among the messages."
-    )
-    content: Content = Field(description="Used. One text, or up to 1,000 parts of text.")
-
-
-class UserMessage(_Wire):
-    """A turn of the person."""
-
-    role: Literal["user"] = Field(description="Used. Turns of one role in a row count as one turn.")
-    content: Content = Field(description="Used. One text, or up to 1,000 parts of text.")
-
-
-class AssistantMessage(_Wire):
-    """An earlier answer; `reasoning_content` that clients echo is dropped."""
-
-    role: Literal["assistant"] = Field(description="Used. May not be the last turn.")
-    content: Content | None = Field(
-        default=None, description="Used. One text, or up to 1,000 parts of text; null is left out."
-    )
-    tool_calls: None = Field(
-        default=None, description="Refused unless null: callers' tools are not supported."
-    )
-
-
-ChatMessage = Annotated[SystemMessage | UserMessage | AssistantMessage, Field(discriminator="role")]
-
-
-class StreamOptions(_Wire):
+class StreamOptions(Wire):
     """What a stream should carry besides the answer."""
 
     include_usage: bool | None = Field(
@@ -99,25 +45,69 @@ class StreamOptions(_Wire):
     )
 
 
-class ResponseFormat(_Wire):
-    """Only plain text for now."""
+class JsonSchema(Wire):
+    """A named schema."""
 
-    type: Literal["text"] = Field(description="Only `text`, which changes nothing.")
+    name: str | None = Field(default=None, description="Accepted without effect.")
+    schema_: dict[str, Any] | None = Field(
+        default=None,
+        alias="schema",
+        description="Used. The answer fulfils it: Claude is held to it while it writes, or the "
+        "answer is checked before it is sent. Null: any JSON object.",
+    )
+    strict: bool | None = Field(
+        default=None, description="Accepted without effect: the schema always holds."
+    )
+
+    @field_validator("schema_")
+    @classmethod
+    def _is_a_schema(cls, schema: dict[str, Any] | None) -> dict[str, Any] | None:
+        if schema is not None:
+            check_schema(schema)
+        return schema
 
 
-_UNSUPPORTED = (
-    "tools",
-    "functions",
-    "stop",
-    "audio",
-    "web_search_options",
-    "prediction",
-    "logit_bias",
-    "top_logprobs",
-)
+class TextFormat(Wire):
+    """Plain text."""
+
+    type: Literal["text"] = Field(description="Accepted without effect: answers are text.")
 
 
-class ChatCompletionRequest(_Wire):
+class JsonObjectFormat(Wire):
+    """Any JSON object."""
+
+    type: Literal["json_object"] = Field(
+        description="Used. The answer is one JSON object; a stream holds it back until it is whole."
+    )
+
+
+class JsonSchemaFormat(Wire):
+    """JSON after a schema."""
+
+    type: Literal["json_schema"] = Field(description="Used. The answer is JSON after a schema.")
+    json_schema: JsonSchema = Field(description="Used. The schema.")
+
+
+ResponseFormat = Annotated[
+    TextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")
+]
+_UNSUPPORTED = ("audio", "logit_bias", "top_logprobs")
+"""Refused unless empty."""
+
+
+def _form(value: Any) -> str:
+    if isinstance(value, list):
+        return "several"
+    if isinstance(value, Mapping):
+        kind: Any = cast("Mapping[str, Any]", value).get("type")
+        return "allowed" if kind == "allowed_tools" else "named"
+    return "word"
+
+
+_Stop = Annotated[str, Field(max_length=MAX_STOP_CHARS)]
+
+
+class ChatCompletionRequest(Wire):
     """The body of POST /v1/chat/completions. Fields that are not listed, here or further in, are
     ignored.
     """
@@ -127,8 +117,7 @@ class ChatCompletionRequest(_Wire):
         min_length=1,
         max_length=MAX_MESSAGES,
         fail_fast=True,
-        description="Used. The conversation so far, at most 1,000 messages; its last turn must be "
-        "the user's. Roles `tool` and `function` are refused.",
+        description="Used. The conversation so far, at most 10,000 messages.",
     )
     stream: bool | None = Field(
         default=None, description="Used. True: the answer comes in chunks as it is written."
@@ -139,10 +128,23 @@ class ChatCompletionRequest(_Wire):
     max_completion_tokens: int | None = Field(
         default=None,
         ge=1,
-        description="Used. Cap on the final answer in tokens; wins over `max_tokens`.",
+        description="Used. Cap on the final answer in tokens; wins over `max_tokens`. Below 1,024 "
+        "nothing is delegated and little is thought.",
     )
     max_tokens: int | None = Field(
-        default=None, ge=1, description="Used. Cap on the final answer in tokens."
+        default=None, ge=1, description="Used. The older name of `max_completion_tokens`."
+    )
+    stop: (
+        Annotated[
+            Annotated[_Stop, Tag("word")]
+            | Annotated[list[_Stop], Field(max_length=MAX_STOPS), Tag("several")],
+            Discriminator(_form),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="Used. The answer ends before the first of these texts; at most 16, of at most "
+        "1,000 characters. Empty ones are left out.",
     )
     n: Literal[1] | None = Field(
         default=None, description="Accepted without effect when 1; more answers are refused."
@@ -153,14 +155,52 @@ class ChatCompletionRequest(_Wire):
     top_p: float | None = Field(
         default=None, ge=0, le=1, description="Accepted without effect: Claude takes none."
     )
+    frequency_penalty: float | None = Field(
+        default=None, ge=-2, le=2, description="Accepted without effect: Claude takes none."
+    )
+    presence_penalty: float | None = Field(
+        default=None, ge=-2, le=2, description="Accepted without effect: Claude takes none."
+    )
     reasoning_effort: ReasoningEffort | None = Field(
         default=None,
         description="Used. `none`, `minimal`: a single call; `low`: little thought; `high` and "
         "above: more thought, finer plans and longer outputs. Null: as the team is set.",
     )
-    response_format: ResponseFormat | None = Field(
+    tools: list[FunctionTool] | None = Field(
         default=None,
-        description="Accepted without effect when its type is `text`; JSON forms are refused.",
+        max_length=MAX_CALLS,
+        description="Used. Functions that the caller runs: the lead may call them, workers never "
+        "do. Refused by teams that always delegate.",
+    )
+    tool_choice: (
+        Annotated[
+            Annotated[Literal["none", "auto", "required"], Tag("word")]
+            | Annotated[NamedTool, Tag("named")]
+            | Annotated[AllowedTools, Tag("allowed")],
+            Discriminator(_form),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="Used. With `required` or a function nothing is delegated; a model that "
+        "cannot be forced is told, checked and asked once more.",
+    )
+    parallel_tool_calls: bool | None = Field(
+        default=None, description="Used. False: one call in a turn at most."
+    )
+    functions: list[Function] | None = Field(
+        default=None, max_length=MAX_CALLS, description="Used. The older form of `tools`."
+    )
+    function_call: (
+        Annotated[
+            Annotated[Literal["none", "auto"], Tag("word")]
+            | Annotated[NamedFunction, Tag("named")],
+            Discriminator(_form),
+        ]
+        | None
+    ) = Field(default=None, description="Used. The older form of `tool_choice`.")
+    response_format: ResponseFormat | None = Field(
+        default=None, description="Used. The form of the answer; text unless said otherwise."
     )
     logprobs: Literal[False] | None = Field(
         default=None, description="Accepted without effect when false; true is refused."
@@ -176,24 +216,14 @@ class ChatCompletionRequest(_Wire):
         fields: Mapping[str, Any] = (
             cast("Mapping[str, Any]", body) if isinstance(body, Mapping) else dict[str, Any]()
         )
-        for name in _UNSUPPORTED:
-            if fields.get(name):
-                raise InvalidRequest(
-                    f"{name!r} is not supported.", param=name, code="unsupported_parameter"
-                )
-        return cast("Any", body)
-
-    @model_validator(mode="after")
-    def _ends_with_a_question(self) -> Self:
-        turns = self.conversation.messages
-        if not turns:
-            raise InvalidRequest("'messages' holds no text to answer.", param="messages")
-        if turns[-1].role == "assistant":
+        names = [name for name in _UNSUPPORTED if fields.get(name)]
+        if fields.get("web_search_options") is not None:  # an empty one asks for a search too
+            names.append("web_search_options")
+        if names:
             raise InvalidRequest(
-                "The last turn must be the user's: the assistant's cannot be continued.",
-                param="messages",
+                f"{names[0]!r} is not supported.", param=names[0], code="unsupported_parameter"
             )
-        return self
+        return cast("Any", body)
 
     @property
     def answer_cap(self) -> int | None:
@@ -205,33 +235,46 @@ class ChatCompletionRequest(_Wire):
         """Whether the stream ends with a usage chunk."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
-    @cached_property
-    def conversation(self) -> Conversation:
-        """Return the messages as the core knows them: instructions apart, turns alternating, no
-        blank text.
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The texts that end the answer."""
+        given = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        return tuple(dict.fromkeys(text for text in given if text))
+
+    @property
+    def calls_functions(self) -> bool:
+        """Whether calls go out in the older form."""
+        return bool(self.functions) and not self.tools
+
+    @property
+    def offered(self) -> OfferedTools:
+        """The caller's tools.
+
+        Raises:
+            InvalidRequest: they contradict themselves.
         """
-        system: list[str] = []
-        turns: list[tuple[Literal["user", "assistant"], list[str]]] = []
-        for message in self.messages:
-            texts = _texts(message.content)
-            if not texts:
-                continue
-            if isinstance(message, SystemMessage):
-                system += texts
-            elif turns and turns[-1][0] == message.role:
-                turns[-1][1].extend(texts)
-            else:
-                turns.append((message.role, list(texts)))
-        if turns and turns[0][0] == "assistant":
-            turns.insert(0, ("user", [OPENING_TURN]))
-        return Conversation(
-            tuple(system), tuple(Message(role, tuple(texts)) for role, texts in turns)
-        )
+        if self.functions and self.tools:
+            raise InvalidRequest("'functions' is the older form of 'tools'.", param="functions")
+        named = isinstance(self.function_call, NamedFunction)
+        if self.calls_functions or (named and not self.tools):
+            return from_functions(self.functions or (), self.function_call)
+        return from_tools(self.tools or (), self.tool_choice, self.parallel_tool_calls)
 
+    @property
+    def form(self) -> AnswerForm | None:
+        """The JSON that the answer must be; None: it is text."""
+        match self.response_format:
+            case JsonObjectFormat():
+                return AnswerForm()
+            case JsonSchemaFormat(json_schema=wanted):
+                schema = wanted.schema_
+                return AnswerForm() if schema is None else AnswerForm(schema, enforceable(schema))
+            case _:
+                return None
 
-def _texts(content: Content | None) -> tuple[str, ...]:
-    pieces = [content or ""] if not isinstance(content, list) else [part.text for part in content]
-    return tuple(piece for piece in pieces if piece.strip())
+    def conversation(self, go_on: str) -> Conversation:
+        """Return the messages as the core knows them; see `read_history`."""
+        return read_history(self.messages, go_on)
 
 
 def parse_chat_request(body: bytes) -> ChatCompletionRequest:
@@ -253,16 +296,27 @@ def parse_chat_request(body: bytes) -> ChatCompletionRequest:
 
 def _invalid(error: ValidationError) -> InvalidRequest:
     mistake = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    # Union members show up in the location by type or role; only names and indexes mean something
-    # to callers.
-    param = ".".join(
-        str(part)
-        for part in mistake["loc"]
-        if isinstance(part, int) or (part.islower() and part not in _UNION_MEMBERS)
-    )
+    param = ".".join(map(str, _named(mistake["loc"])))
     if not param:
         return InvalidRequest("The body must be a JSON object with 'model' and 'messages'.")
-    return InvalidRequest(f"{param}: {mistake['msg']}.", param=param, code="invalid_value")
+    told = mistake["msg"].removeprefix("Value error, ")
+    return InvalidRequest(f"{param}: {told}.", param=param, code="invalid_value")
 
 
-_UNION_MEMBERS = frozenset({"system", "developer", "user", "assistant", "string", "parts"})
+def _named(loc: tuple[int | str, ...]) -> list[int | str]:
+    """Return the names and indexes of a location, as callers know them: members of unions show up
+    there by their tags.
+    """
+    return [part for at, part in enumerate(loc) if isinstance(part, int) or not _is_tag(loc, at)]
+
+
+def _is_tag(loc: tuple[int | str, ...], at: int) -> bool:
+    if at == 0:
+        return False
+    if isinstance(loc[at - 1], int):
+        return loc[at - 2] in {"messages", "parts"}
+    return loc[at - 1] in _UNIONS
+
+
+_UNIONS = frozenset({"content", "stop", "tool_choice", "function_call", "response_format"})
+"""Fields of more than one form, whose tag follows them in a location."""

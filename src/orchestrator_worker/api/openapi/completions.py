@@ -12,7 +12,7 @@ from orchestrator_worker.api.openapi.errors import ErrorDetail
 from orchestrator_worker.api.openapi.events import PROGRESS_EVENTS
 from orchestrator_worker.api.openapi.reports import REPORTS
 
-FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
 
 _REPORT: dict[str, Any] = {"anyOf": [{"$ref": name} for name in REPORTS]}
 _TOLD: dict[str, Any] = {"anyOf": [{"$ref": name} for name in (*REPORTS, *PROGRESS_EVENTS)]}
@@ -53,15 +53,42 @@ class CompletionUsage(Described):
     """What the output tokens were."""
 
 
+class CalledFunction(Described):
+    """What is called, and with what."""
+
+    name: str
+    """One of the request's functions."""
+    arguments: str
+    """A JSON object as text, as the model wrote it."""
+
+
+class CompletionToolCall(Described):
+    """A call of one of the request's tools, for the caller to run."""
+
+    id: str
+    """Goes back with the result, in a `tool` message's `tool_call_id`."""
+    type: Literal["function"]
+    """What kind of tool it is."""
+    function: CalledFunction
+    """What is called."""
+
+
 class CompletionMessage(Described):
     """The answer."""
 
     role: Literal["assistant"]
     """Who speaks."""
-    content: str
-    """The whole answer."""
-    refusal: None
-    """Always null; an answer that the model declined has the finish reason `content_filter`."""
+    content: str | None
+    """The whole answer; null beside calls or a refusal, where there is no text."""
+    refusal: str | None
+    """What the model said instead of an answer in the form that `response_format` asks for;
+    otherwise null: an answer in text that the model declined has the finish reason
+    `content_filter`.
+    """
+    tool_calls: list[CompletionToolCall] = Field(default_factory=list[CompletionToolCall])
+    """Only where the model calls tools."""
+    function_call: CalledFunction = Field(default_factory=CalledFunction.model_construct)
+    """Only where the request has `functions`, the older form of tools, and the model calls one."""
 
 
 class CompletionChoice(Described):
@@ -74,8 +101,8 @@ class CompletionChoice(Described):
     logprobs: None
     """Always null: Claude gives none."""
     finish_reason: FinishReason
-    """`stop`: complete; `length`: cut by a cap or a deadline; `content_filter`: declined;
-    `tool_calls`: for the form's sake, as no caller is asked to run a tool.
+    """`stop`: complete, or declined in a `response_format`; `length`: cut by a cap or a deadline;
+    `tool_calls`, `function_call`: the caller is to run what is called; `content_filter`: declined.
     """
 
 
@@ -101,8 +128,30 @@ class ChatCompletion(_Completion):
     """Only with `X-Orchestration`: the reports it asked for, as one object. Not in OpenAI's API."""
 
 
+class ChunkFunction(Described):
+    """A piece of a call."""
+
+    name: str = ""
+    """One of the request's functions; in the call's first chunk alone."""
+    arguments: str
+    """The next piece of a JSON object as text; empty in the call's first chunk."""
+
+
+class ChunkToolCall(Described):
+    """A call, or a piece of it."""
+
+    index: int
+    """Which call of the answer, from 0."""
+    id: str = ""
+    """In the call's first chunk alone."""
+    type: Literal["function"] = "function"
+    """In the call's first chunk alone."""
+    function: ChunkFunction
+    """What is called, or the next piece of its arguments."""
+
+
 class ChunkDelta(Described):
-    """What a chunk adds; at most one of `content` and `reasoning_content`."""
+    """What a chunk adds; one thing at a time."""
 
     role: Literal["assistant"] = "assistant"
     """In the first chunk alone."""
@@ -110,6 +159,12 @@ class ChunkDelta(Described):
     """The next piece of the answer; empty in the first chunk."""
     reasoning_content: str = ""
     """A line of progress for people, where the team shows it."""
+    refusal: str = ""
+    """What the model said instead of an answer in the form that `response_format` asks for."""
+    tool_calls: list[ChunkToolCall] = Field(default_factory=list[ChunkToolCall])
+    """One call's beginning or its next piece."""
+    function_call: ChunkFunction = Field(default_factory=ChunkFunction.model_construct)
+    """The same in the older form."""
 
 
 class ChunkChoice(Described):
@@ -153,9 +208,10 @@ STREAM = """\
 Server-sent events: each is one line `data: ` with a JSON object, and an empty line. In order:
 
 1. one `ChatCompletionChunk` whose `delta` holds the role and empty `content`;
-2. any number of chunks, each with a piece of the answer in `delta.content`, with a line of progress
-   in `delta.reasoning_content`, or, with `X-Orchestration: progress`, with an event of the run in
-   `orchestration` and an empty `delta`;
+2. any number of chunks, each with a piece of the answer in `delta.content`, with a piece of a call
+   in `delta.tool_calls` or `delta.function_call`, with what a model says that declines a form in
+   `delta.refusal`, with a line of progress in `delta.reasoning_content`, or, with
+   `X-Orchestration: progress`, with an event of the run in `orchestration` and an empty `delta`;
 3. one chunk with an empty `delta` and the `finish_reason`;
 4. with `stream_options.include_usage`, one chunk with `usage` and no choices;
 5. `data: [DONE]`.

@@ -15,12 +15,15 @@ from orchestrator_worker.api.errors import envelope, error_body, error_response
 from orchestrator_worker.api.middleware import BODY_SECONDS, MAX_HEADER_BYTES, MAX_HEADERS
 from orchestrator_worker.errors import (
     AllWorkersFailed,
+    AnswerUnusable,
     HeadersTooLarge,
     InvalidRequest,
+    KeyReused,
     ModelNotFound,
     NotAuthenticated,
     OrchestratorError,
     PhaseTimeout,
+    RequestInProgress,
     RequestTooLarge,
     RequestTooSlow,
     UnsupportedEncoding,
@@ -38,13 +41,19 @@ ErrorType = Literal[
 ErrorCode = Literal[
     "invalid_value",
     "unsupported_parameter",
+    "context_length_exceeded",
+    "idempotency_key_in_use",
+    "idempotency_key_reused",
     "model_not_found",
     "request_too_large",
+    "idempotency_key_in_use",
+    "idempotency_key_reused",
     "invalid_api_key",
     "rate_limit_exceeded",
     "insufficient_quota",
     "upstream_auth",
     "upstream_error",
+    "invalid_answer",
     "overloaded",
     "timeout",
     "internal_error",
@@ -64,10 +73,13 @@ class ErrorDetail(BaseModel):
     """The field or header of the request that is to blame, dotted; null: none alone."""
     code: ErrorCode | None
     """For programs: `invalid_value` (a field holds what it may not), `unsupported_parameter`,
-    `model_not_found`, `request_too_large`, `invalid_api_key`, `rate_limit_exceeded`,
+    `context_length_exceeded` (the model cannot read so much), `model_not_found`,
+    `request_too_large`, `idempotency_key_in_use` (its request is still being answered),
+    `idempotency_key_reused` (for another request), `invalid_api_key`, `rate_limit_exceeded`,
     `insufficient_quota` (the service's spend limit at the model provider), `upstream_auth` (the
     provider refuses the service's key), `upstream_error` (it failed, or all workers did),
-    `overloaded`, `timeout`, `internal_error`; null: the status says it all.
+    `invalid_answer` (the model did not answer in the form that was asked for), `overloaded`,
+    `timeout`, `internal_error`; null: the status says it all.
     """
 
 
@@ -121,7 +133,7 @@ CASES: dict[str, _Case] = {
     ),
     "unsupported_parameter": _Case(
         "A field that is not supported",
-        InvalidRequest("'tools' is not supported.", param="tools", code="unsupported_parameter"),
+        InvalidRequest("'audio' is not supported.", param="audio", code="unsupported_parameter"),
     ),
     "not_json": _Case(
         "The body cannot be read",
@@ -129,16 +141,34 @@ CASES: dict[str, _Case] = {
     ),
     "nothing_to_answer": _Case(
         "The messages cannot be answered",
-        InvalidRequest("'messages' holds no text to answer.", param="messages"),
+        InvalidRequest("'messages' holds nothing to answer.", param="messages"),
+    ),
+    "unreadable_file": _Case(
+        "The model provider cannot read an image or a file",
+        UpstreamError(UpstreamFault.BAD_INPUT, param="messages"),
+    ),
+    "too_long_to_read": _Case(
+        "The conversation is longer than the model can read",
+        UpstreamError(UpstreamFault.CONTEXT_LENGTH, param="messages"),
     ),
     "unknown_wish": _Case(
         "An unknown word in X-Orchestration",
         InvalidRequest(
-            "X-Orchestration: 'fireworks' is not one of plan, progress, results, usage.",
+            "X-Orchestration: 'fireworks' is not one of plan, progress, quiet, results, usage.",
             param="X-Orchestration",
             code="invalid_value",
         ),
     ),
+    "invalid_key": _Case(
+        "An Idempotency-Key that is none",
+        InvalidRequest(
+            "Idempotency-Key must come once, with 1 to 255 visible ASCII characters.",
+            param="Idempotency-Key",
+            code="invalid_value",
+        ),
+    ),
+    "request_in_progress": _Case("The key's request is still being answered", RequestInProgress()),
+    "key_reused": _Case("The key was used for another request", KeyReused()),
     "not_authenticated": _Case("No token, or none that holds", NotAuthenticated()),
     "model_not_found": _Case("No such model", ModelNotFound("gpt-9")),
     "method_not_allowed": _Case(
@@ -186,6 +216,10 @@ CASES: dict[str, _Case] = {
         "A plan ran and nothing came back",
         AllWorkersFailed(["the model provider is overloaded"] * 3),
     ),
+    "invalid_answer": _Case(
+        "The model keeps to no form",
+        AnswerUnusable("The model's answer is not the JSON that response_format asks for."),
+    ),
     "overloaded": _Case(
         "The model provider is overloaded", UpstreamError(UpstreamFault.OVERLOADED)
     ),
@@ -204,12 +238,14 @@ _STATUSES = {
     404: "No such model.",
     405: "Another method at this path; `Allow` names those it takes.",
     408: f"The body did not arrive within {BODY_SECONDS:g} seconds.",
+    409: "A request with this Idempotency-Key is still being answered; see Retry-After.",
     413: "The body is larger than MAX_REQUEST_BODY_SIZE.",
     415: "The body is compressed.",
+    422: "The Idempotency-Key was used for another request.",
     429: "A rate limit is reached; see Retry-After.",
     431: f"More than {MAX_HEADERS} headers, or more than {MAX_HEADER_BYTES} bytes of them.",
     500: "The service failed unexpectedly; its log has the details.",
-    502: "The model provider failed, or every worker did.",
+    502: "The model provider failed, or every worker did, or the model keeps to no form.",
     503: "The model provider is overloaded; see Retry-After.",
     504: "Nothing had been written by a phase's deadline, or the model provider fell silent.",
 }
@@ -250,6 +286,12 @@ HEADERS: dict[str, dict[str, Any]] = {
         "OpenAI's clients heed it.",
         "schema": {"type": "string", "enum": ["false"]},
         "example": "false",
+    },
+    "Idempotent-Replayed": {
+        "description": "`true` where this is the answer that the first request with this "
+        "Idempotency-Key got; left out otherwise.",
+        "schema": {"type": "string", "enum": ["true"]},
+        "example": "true",
     },
     "Allow": _text_header("The methods that this path takes.", "GET"),
     "Connection": _text_header("`close`: the rest of the body is not read.", "close"),

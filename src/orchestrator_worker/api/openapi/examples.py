@@ -39,6 +39,29 @@ def _example(summary: str, value: Any) -> dict[str, Any]:
     return {"summary": summary, "value": value}
 
 
+_PICTURE = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGA"
+    "WjR9awAAAABJRU5ErkJggg=="
+)
+_WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather in a city right now",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+        },
+    },
+}
+_CAPITAL = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "inhabitants": {"type": "integer"}},
+    "required": ["name", "inhabitants"],
+    "additionalProperties": False,
+}
+
 REQUESTS: dict[str, dict[str, Any]] = {
     "simple": _example("A question", _user("What is the capital of Australia?")),
     "streamed": _example(
@@ -66,6 +89,35 @@ REQUESTS: dict[str, dict[str, Any]] = {
                 },
             ],
             "max_completion_tokens": 2000,
+        },
+    ),
+    "picture": _example(
+        "A picture and a question about it",
+        {
+            "model": MODEL_ID,
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "text", "text": "What does this show?"},
+                        {"type": "image_url", "image_url": {"url": _PICTURE}},
+                    ],
+                }
+            ],
+        },
+    ),
+    "tools": _example(
+        "A question that a tool of the caller's can answer",
+        {**_user("What is the weather in Canberra?"), "tools": [_WEATHER]},
+    ),
+    "json": _example(
+        "An answer in JSON after a schema",
+        {
+            **_user("Which is the capital of Australia, and how many people live there?"),
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "capital", "schema": _CAPITAL},
+            },
         },
     ),
     "delegated": _example(
@@ -98,12 +150,13 @@ def _tokens(read: int, written: int, cached: int = 0, unseen: int = 0) -> dict[s
     }
 
 
-def _completion(content: str, usage: dict[str, Any], **more: Any) -> dict[str, Any]:
+def _completion(content: str | None, usage: dict[str, Any], **more: Any) -> dict[str, Any]:
+    calls = {"tool_calls": more.pop("calls")} if "calls" in more else {}
     choice = {
         "index": 0,
-        "message": {"role": "assistant", "content": content, "refusal": None},
+        "message": {"role": "assistant", "content": content, "refusal": None, **calls},
         "logprobs": None,
-        "finish_reason": "stop",
+        "finish_reason": "tool_calls" if calls else "stop",
     }
     return {
         "id": "chatcmpl-5e2b36d083f9558dadb30720",
@@ -119,9 +172,10 @@ def _completion(content: str, usage: dict[str, Any], **more: Any) -> dict[str, A
 def _counts(read: int, written: int, cache_written: int = 0) -> dict[str, int]:
     return {
         "input_tokens": read,
-        "output_tokens": written,
         "cache_read_input_tokens": 0,
         "cache_creation_input_tokens": cache_written,
+        "total_input_tokens": read + cache_written,
+        "output_tokens": written,
     }
 
 
@@ -129,7 +183,7 @@ def _agent(
     role: str,
     model: str,
     counts: dict[str, int],
-    seconds: float,
+    span: tuple[float, float],
     cost_usd: float,
     subtask: tuple[str, str] | None = None,
 ) -> dict[str, Any]:
@@ -145,9 +199,30 @@ def _agent(
         "reason": None,
         "stop_reason": "tool_use" if role == "lead" else "end_turn",
         **counts,
-        "seconds": seconds,
+        **_span(*span),
         "cost_usd": cost_usd,
     }
+
+
+def _span(starts: float, seconds: float) -> dict[str, float]:
+    return {"starts_seconds": starts, "seconds": seconds}
+
+
+def _subtask(agent: dict[str, Any]) -> dict[str, Any]:
+    """Return the subtask of which this was the only attempt."""
+    counted = [name for name in agent if name.endswith("_tokens")]
+    return {
+        "id": agent["subtask_id"],
+        "type": None,
+        "title": agent["title"],
+        "depends_on": [],
+        **{name: agent[name] for name in ("outcome", "reason", "seconds", *counted, "cost_usd")},
+    }
+
+
+def _step(agent: dict[str, Any]) -> dict[str, Any]:
+    names = ("role", "purpose", "subtask_id", "title", "starts_seconds", "seconds")
+    return {name: agent[name] for name in names}
 
 
 def _result(id_: str, title: str, text: str) -> dict[str, Any]:
@@ -162,17 +237,18 @@ def _result(id_: str, title: str, text: str) -> dict[str, Any]:
 
 
 _HAIKU, _SONNET = "claude-haiku-5-5", "claude-sonnet-5-5"
+_LEAD = _agent("lead", _SONNET, _counts(12, 61, 1541), (0.001, 0.935), 0.0044865)
+_TEA = _agent("worker", _HAIKU, _counts(335, 32), (0.7, 0.383), 0.0000495, ("s1", "Tea"))
+_COFFEE = _agent("worker", _HAIKU, _counts(336, 32), (0.938, 0.381), 0.0000496, ("s2", "Coffee"))
+_WRITER = _agent("synthesizer", _HAIKU, _counts(495, 70), (1.321, 0.566), 0.0000845)
 _REPORT: dict[str, Any] = {
     "run_id": "run_6fe7fca34fe66356c0c57d96",
     "route": "delegated",
     "partial": False,
     "timed_out": False,
-    "agents": [
-        _agent("lead", _SONNET, _counts(12, 61, 1541), 0.935, 0.0044865),
-        _agent("worker", _HAIKU, _counts(335, 32), 0.383, 0.0000495, ("s1", "Tea")),
-        _agent("worker", _HAIKU, _counts(336, 32), 0.381, 0.0000496, ("s2", "Coffee")),
-        _agent("synthesizer", _HAIKU, _counts(495, 70), 0.566, 0.0000845),
-    ],
+    "agents": [_LEAD, _TEA, _COFFEE, _WRITER],
+    "subtasks": [_subtask(_TEA), _subtask(_COFFEE)],
+    "critical_path": [_step(_LEAD), _step(_COFFEE), _step(_WRITER)],
     "totals": {
         **_counts(1178, 195, 1541),
         "seconds": 1.888,
@@ -214,6 +290,12 @@ _PLAN_TEXT = "\n".join(
     for number, subtask in enumerate(_PLAN["plan"], start=1)
 )
 
+_CALL = {
+    "id": "toolu_01PmyBnKvHT3zbm2TdYmWq5c",
+    "type": "function",
+    "function": {"name": "get_weather", "arguments": '{"city": "Canberra"}'},
+}
+
 COMPLETIONS: dict[str, dict[str, Any]] = {
     "simple": _example(
         "A direct answer", _completion("The capital of Australia is Canberra.", _tokens(1556, 9))
@@ -221,6 +303,16 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "parts": _example(
         "A direct answer to several parts",
         _completion("Assam, as a rule.", _tokens(1589, 7, cached=1543)),
+    ),
+    "picture": _example(
+        "A direct answer about a picture", _completion("A single blue dot.", _tokens(1561, 6))
+    ),
+    "tools": _example(
+        "A call for the caller to run", _completion(None, _tokens(1702, 21), calls=[_CALL])
+    ),
+    "json": _example(
+        "An answer in JSON",
+        _completion('{"name": "Canberra", "inhabitants": 478000}', _tokens(1630, 16)),
     ),
     "delegated": _example(
         "A delegated answer, with both reports",

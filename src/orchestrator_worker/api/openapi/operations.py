@@ -45,13 +45,23 @@ _WISHES = {
     "name": "X-Orchestration",
     "in": "header",
     "required": False,
-    "description": "What to tell of the run besides its answer, in the extra field "
+    "description": "What to tell of the run besides its answer, mostly in the extra field "
     "`orchestration`: any of these words, separated by commas. `progress`: each event of the run, "
     "in a stream. `usage`: a report of every agent's tokens, seconds and USD. `results`: what "
     "became of every subtask. `plan`: stop at the plan and return it with its estimated cost; no "
-    "worker is started.",
+    "worker is started. `quiet`: no lines of progress for people in `delta.reasoning_content`.",
     "schema": {"type": "string"},
     "examples": examples.WISHES,
+}
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "A name of the caller's own for this request, such as a UUID. Sent again with "
+    "the same key, the same request gets the answer of the first, for up to 24 hours, and nothing "
+    "is run or paid again; errors, broken streams and answers over 8 MB are not kept.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    "example": "0b9d6e1c-6f0d-4a43-9d6c-3f1f0f7f7f55",
 }
 _MODEL_ID = {
     "name": "model_id",
@@ -63,10 +73,12 @@ _MODEL_ID = {
 }
 _CHAT_CASES = (
     *("invalid_value", "unsupported_parameter", "not_json", "nothing_to_answer", "unknown_wish"),
+    *("invalid_key", "request_in_progress", "key_reused"),
+    *("unreadable_file", "too_long_to_read"),
     *("not_authenticated", "model_not_found", "body_too_slow"),
     *("rate_limit", "upstream_rate_limit", "upstream_spend_limit"),
     *("upstream_failed", "upstream_unreachable", "upstream_refuses", "upstream_auth"),
-    *("all_workers_failed", "overloaded", "phase_timeout", "upstream_silent"),
+    *("all_workers_failed", "invalid_answer", "overloaded", "phase_timeout", "upstream_silent"),
 )
 
 _CHAT: dict[str, Any] = {
@@ -75,7 +87,7 @@ _CHAT: dict[str, Any] = {
     "`stream: true` in chunks as it is written. The lead answers by itself, or delegates; a "
     "caller that leaves ends the run. Fields of OpenAI's API that would change the answer and are "
     "not supported are refused by name; others are accepted without effect.",
-    "parameters": [_WISHES],
+    "parameters": [_WISHES, _KEY],
     "requestBody": {
         "required": True,
         "description": "The conversation, in JSON whatever the content type says.",
@@ -84,7 +96,7 @@ _CHAT: dict[str, Any] = {
     "responses": {
         "200": {
             "description": "The answer: one object, or with `stream: true` a stream of chunks.",
-            "headers": headers(),
+            "headers": headers("Idempotent-Replayed"),
             "content": {
                 "application/json": _json("ChatCompletion", examples.COMPLETIONS),
                 "text/event-stream": {

@@ -19,13 +19,19 @@ class _Described(BaseModel):
 
 class _Tokens(_Described):
     input_tokens: int
-    """Input that was neither read from nor written to the prompt cache."""
+    """Input that was neither read from nor written to the prompt cache, as the Claude API counts
+    it; in the events of a run the field of this name is all input.
+    """
+    cache_read_input_tokens: int
+    """Input read from the prompt cache; not in `input_tokens`."""
+    cache_creation_input_tokens: int
+    """Input written to the prompt cache; not in `input_tokens`."""
+    total_input_tokens: int
+    """All input, the sum of these three: what `usage` calls `prompt_tokens`, and the events of a
+    run `input_tokens`.
+    """
     output_tokens: int
     """Output, thinking included."""
-    cache_read_input_tokens: int
-    """Input read from the prompt cache."""
-    cache_creation_input_tokens: int
-    """Input written to the prompt cache."""
 
 
 class AgentReport(_Tokens):
@@ -49,10 +55,54 @@ class AgentReport(_Tokens):
     """What went wrong with a failed attempt; null otherwise."""
     stop_reason: str | None
     """Why Claude stopped, in its own words; null: it did not come to that."""
+    starts_seconds: float
+    """When it was sent, in seconds since the run began."""
     seconds: float
     """How long it took."""
     cost_usd: float | None
     """USD; null: the model's price is unknown."""
+
+
+class SubtaskReport(_Tokens):
+    """What became of a subtask, and what it used: all its attempts, second tries included."""
+
+    id: str
+    """Its id; attempts and steps name it as `subtask_id`."""
+    type: str | None
+    """Its kind, one of the team's; null: none."""
+    title: str
+    """Its title."""
+    depends_on: list[str]
+    """Ids of the subtasks whose results it needs."""
+    outcome: Outcome
+    """How it ended; `skipped`: it was never begun."""
+    reason: str | None
+    """Why it did not succeed; null: it did."""
+    seconds: float
+    """From being sent to the end of its result; 0 when it never was."""
+    cost_usd: float | None
+    """USD of all its attempts; null: a model's price is unknown."""
+
+
+class CriticalStep(_Described):
+    """A part of the chain of waiting that decided how long the run took: one call with its retries,
+    or all tries of a subtask until its result is scored.
+    """
+
+    role: Role
+    """Which agent worked."""
+    purpose: str | None
+    """What its first call was for beside the role's usual work; null: that work."""
+    subtask_id: str | None
+    """The subtask it worked on; null: none."""
+    title: str | None
+    """That subtask's title; null: none."""
+    starts_seconds: float
+    """When it began, in seconds since the run began."""
+    seconds: float
+    """How long the next step, or the end, had to wait for it; it may itself have gone on, as a lead
+    does that writes the rest of its plan.
+    """
 
 
 class Totals(_Tokens):
@@ -78,7 +128,7 @@ class PhaseSeconds(_Described):
 
 
 class UsageReport(_Described):
-    """`X-Orchestration: usage`: who did what for how much."""
+    """`X-Orchestration: usage`: who did what, when and for how much."""
 
     run_id: str
     """The run's id, as the service's logs have it."""
@@ -92,6 +142,13 @@ class UsageReport(_Described):
     """Whether a deadline cut the answer or the workers."""
     agents: list[AgentReport]
     """Every attempt: the lead's, the workers' in plan order, the synthesizer's."""
+    subtasks: list[SubtaskReport]
+    """Every subtask, in plan order; empty: nothing was delegated."""
+    critical_path: list[CriticalStep]
+    """The steps that would have to be shorter for the answer to come sooner, in order: from the
+    last call to end back to what each had waited for. They do not overlap; between them are the
+    service's own time and waits that no call explains. Derived from when calls began and ended.
+    """
     totals: Totals
     """All attempts together."""
     phases: PhaseSeconds
@@ -220,6 +277,8 @@ class NoPlanReport(_Described):
     """`direct` as a rule; null: the run failed before it came to that."""
     plan: None
     """There is none."""
+    omissions: list[str]
+    """What a plan that came to nothing has left out, in words; empty as a rule."""
     estimate: None
     """There is none."""
 

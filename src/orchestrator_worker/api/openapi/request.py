@@ -16,25 +16,15 @@ def _refused(why: str, **empty: Any) -> dict[str, Any]:
     return {"anyOf": [empty, _NOTHING], "description": f"Refused unless empty or null: {why}."}
 
 
-_NO_TOOLS = "callers' tools are not supported"
-_NOT_NEEDED = "there are no callers' tools to choose from"
-
 UNREAD_FIELDS: dict[str, dict[str, Any]] = {
-    "tools": _refused(_NO_TOOLS, type="array", maxItems=0),
-    "functions": _refused(_NO_TOOLS, type="array", maxItems=0),
-    "stop": _refused(
-        "answers are not cut at words", type=["array", "string"], maxLength=0, maxItems=0
-    ),
     "audio": _refused("answers are text", type="object", maxProperties=0),
-    "prediction": _refused("Claude takes none", type="object", maxProperties=0),
-    "web_search_options": _refused("there is no web search", type="object", maxProperties=0),
+    "web_search_options": {
+        "type": "null",
+        "description": "Refused unless null: there is no web search.",
+    },
     "logit_bias": _refused("Claude takes none", type="object", maxProperties=0),
     "top_logprobs": _refused("Claude gives none", type="integer", const=0),
-    "tool_choice": _ignored(_NOT_NEEDED),
-    "parallel_tool_calls": _ignored(_NOT_NEEDED),
-    "function_call": _ignored(_NOT_NEEDED),
-    "frequency_penalty": _ignored("Claude takes none"),
-    "presence_penalty": _ignored("Claude takes none"),
+    "prediction": _ignored("it would only make the same answer faster"),
     "seed": _ignored("Claude takes none"),
     "verbosity": _ignored("say in the messages how long the answer should be"),
     "moderation": _ignored("nothing is moderated beside the model itself"),
