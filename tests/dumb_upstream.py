@@ -44,7 +44,7 @@ class DumbCall:
 
     @property
     def last_text(self) -> str:
-        return "\n".join(block["text"] for block in self.body["messages"][-1]["content"])
+        return "\n".join(it["text"] for it in self.body["messages"][-1]["content"] if "text" in it)
 
 
 Write = Callable[[bytes], Awaitable[None]]
@@ -112,6 +112,22 @@ class Warmed:
         )
 
 
+@dataclass(frozen=True)
+class Called:
+    """A call of a tool in a message."""
+
+    name: str
+    input: Any = None
+    """A string is sent as it stands. None: not one piece of input is sent."""
+    id: str = "toolu_dumb"
+
+    @property
+    def input_text(self) -> str:
+        if isinstance(self.input, str):
+            return self.input
+        return "" if self.input is None else json.dumps(self.input)
+
+
 @dataclass
 class Reply:
     """A streamed message; the fields decide where it waits, breaks off or ends badly."""
@@ -123,6 +139,8 @@ class Reply:
     """Instead of `plan`: the tool input as raw text."""
     plan_again: Sequence[Any] | None = None
     """A second call of `delegate` in the same turn."""
+    blocks: Sequence[str | Called] | None = None
+    """Instead of all that: texts and calls in this order."""
     stop_reason: str | None = None
     usage: dict[str, Any] = field(default_factory=lambda: {"input_tokens": 10})
     output_tokens: int = 5
@@ -185,7 +203,8 @@ class Reply:
         await write(b"0\r\n\r\n")
 
     def _stop_reason(self) -> str:
-        return self.stop_reason or ("tool_use" if self._tool_input() is not None else "end_turn")
+        calls = any(start["type"] == "tool_use" for start, *_ in self._blocks())
+        return self.stop_reason or ("tool_use" if calls else "end_turn")
 
     def _tool_input(self) -> str | None:
         if self.plan_json is not None:
@@ -208,17 +227,15 @@ class Reply:
         return await self._may_go_on(sent, send)
 
     def _blocks(self) -> list[tuple[dict[str, Any], str, str, str]]:
-        blocks: list[tuple[dict[str, Any], str, str, str]] = []
-        if self.text:
-            blocks.append(({"type": "text", "text": ""}, "text_delta", "text", self.text))
-        tool_input = self._tool_input()
-        if tool_input is not None:
-            start = {"type": "tool_use", "id": "toolu_dumb", "name": "delegate", "input": {}}
-            blocks.append((start, "input_json_delta", "partial_json", tool_input))
+        return [_block(it) for it in (self._said() if self.blocks is None else self.blocks)]
+
+    def _said(self) -> list[str | Called]:
+        said: list[str | Called] = [self.text] if self.text else []
+        if (tool_input := self._tool_input()) is not None:
+            said.append(Called("delegate", tool_input))
             if self.plan_again is not None:
-                second = json.dumps({"subtasks": list(self.plan_again)})
-                blocks.append((start, "input_json_delta", "partial_json", second))
-        return blocks
+                said.append(Called("delegate", {"subtasks": list(self.plan_again)}))
+        return said
 
     async def _may_go_on(
         self, sent: int, send: Callable[[str, dict[str, Any]], Awaitable[None]]
@@ -231,6 +248,14 @@ class Reply:
             await send("error", {"error": {"type": self.error_after_pieces[1], "message": "x"}})
             return False
         return True
+
+
+def _block(block: str | Called) -> tuple[dict[str, Any], str, str, str]:
+    """Return how a block starts, and the kind, the field and the whole of its deltas."""
+    if isinstance(block, str):
+        return {"type": "text", "text": ""}, "text_delta", "text", block
+    start = {"type": "tool_use", "id": block.id, "name": block.name, "input": {}}
+    return start, "input_json_delta", "partial_json", block.input_text
 
 
 def _chunk(data: bytes) -> bytes:

@@ -92,7 +92,9 @@ class RequestTooSlow(InvalidRequest):
     retryable = True
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"The request body did not arrive within {seconds:g} seconds.")
+        super().__init__(
+            f"The request body did not arrive within {seconds:g} seconds and one for each 100 KB."
+        )
 
 
 class HeadersTooLarge(InvalidRequest):

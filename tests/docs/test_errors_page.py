@@ -11,6 +11,7 @@ from conftest import StartService
 from orchestrator_worker.api.chat.codec import finish_reason
 from orchestrator_worker.errors import (
     AllWorkersFailed,
+    AnswerUnusable,
     ConfigurationError,
     HeadersTooLarge,
     InvalidRequest,
@@ -47,6 +48,7 @@ RAISED: list[OrchestratorError] = [
     KeyReused(),
     NotAuthenticated(),
     AllWorkersFailed(["it"]),
+    AnswerUnusable("it"),
     PhaseTimeout("synthesis", 1),
     *map(UpstreamError, UpstreamFault),
 ]
@@ -57,7 +59,7 @@ WRONG: dict[str, tuple[str, str, dict[str, Any]]] = {
     "no question": (
         "POST",
         CHAT,
-        {"json": {"model": "m", "messages": [{"role": "system", "content": "x"}]}},
+        {"json": {"model": "m", "messages": [{"role": "user", "content": " "}]}},
     ),
     "a wrong field": ("POST", CHAT, {"json": {"model": 1, "messages": QUESTION}}),
     "a wrong wish": (
@@ -65,7 +67,11 @@ WRONG: dict[str, tuple[str, str, dict[str, Any]]] = {
         CHAT,
         {"json": {"model": "m", "messages": QUESTION}, "headers": {"x-orchestration": "magic"}},
     ),
-    "a tool": ("POST", CHAT, {"json": {"model": "m", "messages": QUESTION, "stop": ["x"]}}),
+    "sound": (
+        "POST",
+        CHAT,
+        {"json": {"model": "m", "messages": QUESTION, "audio": {"voice": "alloy"}}},
+    ),
     "no such model": ("POST", CHAT, {"json": {"model": "none", "messages": QUESTION}}),
     "no such path": ("GET", "/v2", {}),
     "no such method": ("DELETE", CHAT, {}),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-SCRIPTS = ("check-container.sh", "demo.sh", "dev.sh", "format.sh")
+SCRIPTS = ("check-container.sh", "demo.sh", "dev.sh", "format.sh", "test_clients.sh")
 
 
 def _run(script: str, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from orchestrator_worker.errors import OrchestratorError, UpstreamError, UpstreamFault
 
+MAX_MESSAGE_CHARS = 500
 MAX_RETRY_AFTER_SECONDS = 120
 """openai-python gives up at once on anything longer."""
 OVERLOADED_RETRY_AFTER_SECONDS = 2.0
@@ -30,7 +31,12 @@ class JSONResponse(Response):
 def envelope(
     message: str, type_: str, *, param: str | None = None, code: str | None = None
 ) -> dict[str, Any]:
-    """Return OpenAI's error object with all four of its keys."""
+    """Return OpenAI's error object with all four of its keys.
+
+    A message may quote what the caller has sent, which may be long, and ends up in logs.
+    """
+    if len(message) > MAX_MESSAGE_CHARS:
+        message = f"{message[:MAX_MESSAGE_CHARS]} …"
     return {"error": {"message": message, "type": type_, "param": param, "code": code}}
 
 

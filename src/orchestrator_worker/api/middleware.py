@@ -30,7 +30,8 @@ from orchestrator_worker.ids import new_id
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
 BODY_SECONDS = 15.0
-"""How long a body may take to arrive."""
+"""How long a body may take to arrive, and one more for each 100 KB of it."""
+LEAST_BYTES_PER_SECOND = 100_000
 DRAIN_SECONDS = 2.0
 DRAIN_BYTES = 64 * 1024**2
 MAX_LENGTH_DIGITS = 19
@@ -233,7 +234,9 @@ class _Body:
         except TimeoutError as error:
             raise RequestTooSlow(BODY_SECONDS) from error
         self._complete = not message.get("more_body", False)
-        self._received += len(message.get("body", b""))
+        received = len(message.get("body", b""))
+        self._received += received
+        self._deadline += received / LEAST_BYTES_PER_SECOND
         if self._received > self._max_bytes:
             if not self._complete:
                 await _drain(self._receive)

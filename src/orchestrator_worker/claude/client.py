@@ -9,7 +9,10 @@ only `usage.py` and `ledger.py`. Every wrapper (retry, metering, tracing …) is
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, Protocol
+
+import orjson
 
 from orchestrator_worker.claude.ledger import Ledger, Role
 from orchestrator_worker.claude.usage import Usage
@@ -18,7 +21,7 @@ from orchestrator_worker.errors import Feature
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Image:
     """A picture: either its bytes in base64 with their media type, or an address that Claude
     fetches. The service itself never does.
@@ -28,14 +31,24 @@ class Image:
     data: str = ""
     url: str = ""
 
+    @cached_property
+    def data_json(self) -> bytes:
+        """The data as JSON, written once for all calls that carry it."""
+        return orjson.dumps(self.data)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Document:
     """A file: a PDF in base64, or plain text as it stands."""
 
     media_type: Literal["application/pdf", "text/plain"]
     data: str
     title: str | None = None
+
+    @cached_property
+    def data_json(self) -> bytes:
+        """The data as JSON, written once for all calls that carry it."""
+        return orjson.dumps(self.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +150,10 @@ class Call:
     stop_sequences: tuple[str, ...] = ()
     """None of them blank, which the API refuses."""
     output_schema: Mapping[str, Any] | None = None
+    schema_in_words: str = ""
+    """What the model is told of the form of its answer where nothing else holds it to that: there
+    is no `output_schema`, or its server does not take one.
+    """
     effort: Effort | None = None
     """How much the model deliberates: high and above think before they write. None: the model's own
     default.

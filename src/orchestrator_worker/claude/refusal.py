@@ -55,7 +55,8 @@ _FORCED = re.compile(r"tool_choice: type .{3,20} (?:is|are) not supported", re.I
 _TOO_LONG = re.compile(r"prompt is too long\b|input is too long\b", re.IGNORECASE)
 _MEDIA = re.compile(
     r"messages\.\d+\.content\.\d+\.(?:image|document|pdf)\b"
-    r"|could not process (?:image|pdf|document)|the pdf specified\b|too much media\b|unable to download\b",
+    r"|could not process (?:image|pdf|document)|the pdf specified\b|too much media\b"
+    r"|unable to download\b",
     re.IGNORECASE,
 )
 _TOOLS = re.compile(r"tools\.\d+\.", re.IGNORECASE)

@@ -45,8 +45,8 @@ def encode(call: Call, capabilities: Capabilities) -> bytes:
     }
     if call.max_tokens:  # a pre-warm is refused as a stream
         body["stream"] = True
-    if call.system:
-        body["system"] = [_text(text) for text in call.system]
+    if system := _system(call, capabilities, carried):
+        body["system"] = system
     if call.tools:
         body["tools"] = [_tool(tool, carried) for tool in call.tools]
         body["tool_choice"] = _tool_choice(call, carried)
@@ -80,6 +80,16 @@ def features_of(call: Call, capabilities: Capabilities) -> frozenset[Feature]:
         ("pre_warm", call.max_tokens == 0),
     )
     return frozenset(feature for feature, wanted in asked if wanted and feature not in call.without)
+
+
+def _system(
+    call: Call, capabilities: Capabilities, carried: frozenset[Feature]
+) -> list[dict[str, Any]]:
+    held = "output_format" in carried and capabilities.structured_output
+    texts = (
+        call.system if held or not call.schema_in_words else (*call.system, call.schema_in_words)
+    )
+    return [_text(text) for text in texts]
 
 
 def _is_shared(call: Call) -> bool:
@@ -129,12 +139,17 @@ def _block(block: Block) -> dict[str, Any]:
 def _image_source(image: Image) -> dict[str, Any]:
     if image.url:
         return {"type": "url", "url": image.url}
-    return {"type": "base64", "media_type": image.media_type, "data": image.data}
+    return {
+        "type": "base64",
+        "media_type": image.media_type,
+        "data": orjson.Fragment(image.data_json),
+    }
 
 
 def _document(document: Document) -> dict[str, Any]:
     kind = "text" if document.media_type == "text/plain" else "base64"
-    source = {"type": kind, "media_type": document.media_type, "data": document.data}
+    data = orjson.Fragment(document.data_json)
+    source = {"type": kind, "media_type": document.media_type, "data": data}
     title = {} if document.title is None else {"title": document.title}
     return {"type": "document", "source": source, **title}
 
@@ -251,7 +266,7 @@ class StreamDecoder:
     def _block_start(self, event: dict[str, Any]) -> StreamEvent | None:
         block = event["content_block"]
         if block["type"] == "tool_use":
-            return ToolUseStarted(block["id"], block["name"])
+            return ToolUseStarted(str(block["id"] or ""), str(block["name"]))
         if block["type"] == "text" and block.get("text"):
             return TextDelta(block["text"])
         return None

@@ -9,10 +9,12 @@ import asyncio
 from orchestrator_worker.claude.client import ClaudeClient
 from orchestrator_worker.clock import loop_time, stopwatch
 from orchestrator_worker.errors import AllWorkersFailed, PhaseTimeout, UpstreamError, UpstreamFault
+from orchestrator_worker.orchestration.answer_form import WHOLE
 from orchestrator_worker.orchestration.coordination import Coordination
 from orchestrator_worker.orchestration.estimate import estimate
 from orchestrator_worker.orchestration.lead import FINISHED, LeadTurn
 from orchestrator_worker.orchestration.results import (
+    UNREADABLE,
     Failed,
     Succeeded,
     as_answer,
@@ -56,8 +58,12 @@ class Answer:
             return await (self._list() if run.request.team.synthesis == "list" else self._write())
         if run.timed_out:
             raise coordination.timeout()
-        if voice.is_alone and isinstance(run.results[0], Failed) and run.results[0].refused:
-            return REFUSED  # as if the lead itself had declined
+        if voice.is_alone or (run.request.form is not None and len(run.results) == 1):
+            only = run.results[0]
+            if isinstance(only, Failed) and only.refused:
+                return REFUSED  # as if the lead itself had declined
+        if all(result.reason == UNREADABLE for result in run.results):
+            raise UpstreamError(UpstreamFault.BAD_INPUT, param="messages")
         raise AllWorkersFailed([result.reason or "" for result in run.results])
 
     async def _show_plan(self) -> str:
@@ -102,7 +108,7 @@ class Answer:
                 return REFUSED
             if run.stopped:
                 return STOPPED
-            if not writer.wrote:
+            if not writer.wrote and (run.request.form is None or stop_reason in WHOLE):
                 raise UpstreamError(UpstreamFault.MALFORMED)  # an empty answer is none
         except TimeoutError:
             run.timed_out = True

@@ -4,6 +4,7 @@ schema, else held back until they are checked, and asked for once more if they d
 Whose answer it is, the lead's or the synthesizer's, makes no difference here.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,6 +24,7 @@ from orchestrator_worker.errors import AnswerUnusable
 from orchestrator_worker.orchestration.json_results import NotTheJson, read_json, without_fence
 from orchestrator_worker.teams.team import Synthesizer
 
+_OPENING_FENCE = re.compile(r"\A\s*(?:```|~~~)\w*\n")
 WHOLE = frozenset({"end_turn", "stop_sequence", "tool_use"})
 """Stop reasons after which the text is all that the model wanted to write."""
 
@@ -35,11 +37,6 @@ class AnswerForm:
     """What it must fulfil. None: any JSON object will do."""
     enforced: Mapping[str, Any] | None = None
     """The schema in the words of the API, where Claude can be held to all of it."""
-
-    def instructions(self, words: Synthesizer, model: str) -> str:
-        """Return what an agent on `model` must be told; nothing where the API sees to it."""
-        held = self.enforced is not None and capabilities_of(model).structured_output
-        return "" if held else self.in_words(words)
 
     def in_words(self, words: Synthesizer) -> str:
         """Return what the answer must be, for a model that nothing else holds to it."""
@@ -125,9 +122,10 @@ class FormedAnswer:
 
     async def say_held(self) -> None:
         """Pass on what was held as it stands, for an answer that was cut."""
-        if not self._passing and self.text.strip():
+        begun = _OPENING_FENCE.sub("", self.text, count=1).lstrip()
+        if not self._passing and begun.startswith(("{", "[")):  # half a form; prose is none
             self._passing = True
-            await self._say(self.text)
+            await self._say(begun)
 
 
 async def asked_again(
@@ -145,7 +143,7 @@ async def asked_again(
         UpstreamError: see `ClaudeClient.stream`.
     """
     repair = words.json_repair.fill({"problem": problem})
-    turn = f"{repair}\n\n{form.in_words(words)}"  # a server that was to enforce it may not have
+    turn = f"{repair}\n\n{form.in_words(words)}"
     *history, last = call.messages
     if said.strip():
         asked = (*history, last, Message("assistant", (said,)), Message("user", (turn,)))

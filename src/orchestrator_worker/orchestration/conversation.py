@@ -73,8 +73,10 @@ class Conversation:
 
     @property
     def last_request(self) -> str:
-        """The text of the last user turn."""
-        return "\n\n".join(it for it in self.messages[-1].content if isinstance(it, str))
+        """The text of the last user turn that has any; what tools have returned is none."""
+        turns = (it.content for it in reversed(self.messages) if it.role == "user")
+        texts = ([it for it in turn if isinstance(it, str)] for turn in turns)
+        return "\n\n".join(next(filter(None, texts), ()))
 
     def _blocks(self) -> Iterator[Block]:
         for message in self.messages:

@@ -151,6 +151,8 @@ class LeadAgent:
             turn.failure = error
         if turn.stop_reason == "refusal":
             self._run.refusal = formed.unsaid
+        elif turn.failure is None:
+            turn.answering = True  # though nothing may have come of it before it was cut
 
     async def review(self, results: tuple[Result, ...]) -> LeadTurn:
         """Show the lead the results; what it adds to the plan starts at once."""

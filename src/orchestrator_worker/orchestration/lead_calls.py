@@ -60,6 +60,7 @@ class LeadCalls:
             tool_choice=request.tool_choice if request.tools else ToolChoice(parallel=False),
             stop_sequences=() if tools or self.form != "none" else run.stop_upstream,
             output_schema=PLAN_SCHEMA if self.form == "schema" else self._answer_schema,
+            schema_in_words=self._answer_in_words if may_answer else "",
             origin=run.origin("lead"),
             ledger=run.ledger,
             idle_seconds=request.team.deadlines.idle_seconds,
@@ -109,12 +110,15 @@ class LeadCalls:
         form = self._request.form
         return form.enforced if form is not None and self.form in {"none", "tool"} else None
 
+    @property
+    def _answer_in_words(self) -> str:
+        form = self._request.form
+        return "" if form is None else form.in_words(self._request.team.synthesizer)
+
     def _used_again(self, prompt: str) -> bool:
         # The cache reads tools before the prompt, so the caller's are part of what is used again.
         own = [(tool.name, tool.description, tool.input_schema) for tool in self._request.tools]
-        return self._recent.again(
-            self._request.team.lead.model, prompt and prompt + orjson.dumps(own).decode()
-        )
+        return self._recent.again(self._request.team.lead.model, prompt, orjson.dumps(own))
 
     def _own_tools(self) -> tuple[Tool, ...]:
         if self.form != "tool":
@@ -143,19 +147,7 @@ class LeadCalls:
 
     def _about_this_answer(self) -> tuple[str, ...]:
         """Return what holds for this request alone; after the caller's own instructions."""
-        request, lead = self._request, self._request.team.lead
-        told: list[str] = []
-        if request.form is not None and self.route != "always":
-            words = request.team.synthesizer
-            held = self._answer_schema is not None
-            told.append(
-                request.form.instructions(words, lead.model)
-                if held
-                else request.form.in_words(words)
-            )
-        if request.tool_choice.forced:
-            told.append(self.demand())
-        return tuple(text for text in told if text)
+        return (self.demand(),) if self._request.tool_choice.forced else ()
 
 
 def _form(route: Route, plan_form: PlanForm) -> Form:

@@ -16,6 +16,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from orchestrator_worker.claude.client import ClaudeClient
+from orchestrator_worker.errors import OrchestratorError
 from orchestrator_worker.orchestration.answer import Answer
 from orchestrator_worker.orchestration.coordination import Coordination
 from orchestrator_worker.orchestration.events import RefusalDelta, RunFinished, RunStarted
@@ -57,6 +58,8 @@ class Orchestrator:
             await self._execute(run)
         except Exception as error:  # noqa: BLE001 - the run's edge: whatever it is, the reader must learn of it
             failure = error
+            if isinstance(error, OrchestratorError) and run.has_results:
+                error.retryable = False  # a client's own retry would pay for the workers again
             await run.fall_silent()
         run.end(failure)
 

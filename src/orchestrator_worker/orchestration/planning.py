@@ -195,7 +195,7 @@ class Planning:
         return alone and self._team.one_worker_answers
 
     def _whole_request(self) -> dict[str, str]:
-        text = self._run.conversation.last_request or UNWRITTEN_REQUEST
+        text = self._run.request.conversation.last_request or UNWRITTEN_REQUEST
         title = " ".join(text[:SHORT_TITLE_CHARS].split())
         return {"id": "s1", "title": title, "instructions": text}
 

@@ -9,6 +9,7 @@ the first worker. Whoever comes meanwhile waits, but not for long: time is worth
 """
 
 import asyncio
+import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -150,15 +151,17 @@ class RecentPrompts:
     """
 
     def __init__(self) -> None:
-        self._used: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._used: OrderedDict[bytes, float] = OrderedDict()
 
-    def again(self, model: str, prompt: str) -> bool:
+    def again(self, model: str, prompt: str, tools: bytes = b"") -> bool:
         """Note a use; returns whether there was one lately. No prompt is never worth an entry."""
         if not prompt:
             return False
         now = loop_time()
-        last = self._used.pop((model, prompt), None)
-        self._used[model, prompt] = now
+        # Tools are the caller's, and may be as long as a request.
+        key = hashlib.sha256(b"\0".join((model.encode(), prompt.encode(), tools))).digest()
+        last = self._used.pop(key, None)
+        self._used[key] = now
         if len(self._used) > MAX_RECENT:
             self._used.popitem(last=False)
         return last is not None and now - last < CACHE_SECONDS

@@ -13,6 +13,8 @@ from orchestrator_worker.ids import new_nonce
 from orchestrator_worker.orchestration.plan import Subtask
 from orchestrator_worker.teams.prompts import Template
 
+UNREADABLE = "the model provider refuses an image or a file in it"
+"""Why a worker has failed whose every other try would, too: the caller's request is to blame."""
 ANSWER_FULL = "the answer has reached its limit"
 """Why a worker was stopped whose text nobody would have heard."""
 

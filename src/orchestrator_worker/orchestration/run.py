@@ -119,6 +119,11 @@ class Run:
         return self._stops.met
 
     @property
+    def has_results(self) -> bool:
+        """True once a worker has been paid for something."""
+        return any(isinstance(result, Succeeded) for result in self.results)
+
+    @property
     def partial(self) -> bool:
         """True when the answer was built though something is missing."""
         return bool(self.unwritten or self.omissions) or any(map(self._lacks, self.results))

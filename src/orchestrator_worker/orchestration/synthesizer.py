@@ -110,16 +110,17 @@ class SynthesizerAgent:
         conversation = run.conversation
         found, missing = found_and_missing(results)
         found = await Reduction(self._claude, run, self._deadline).fit(found)
-        told = gaps_as_data(missing, run.omissions, member.missing)
+        words = member.missing if form is None else member.json_missing
+        told = gaps_as_data(missing, run.omissions, words)
         turn = member.turn.fill({"results": as_data(found), "gaps": told})
-        told_form = form.instructions(member, member.model) if form else ""
         return Call(
             model=member.model,
             max_tokens=min(run.request.max_tokens or member.max_tokens, member.max_tokens),
             effort=member.effort,
             system=conversation.system_after(member.system.text),
-            messages=conversation.with_turn(f"{turn.strip()}\n\n{told_form}".strip()),
+            messages=conversation.with_turn(turn.strip()),
             output_schema=form and form.enforced,
+            schema_in_words="" if form is None else form.in_words(member),
             stop_sequences=run.stop_upstream,
             origin=run.origin("synthesizer"),
             ledger=run.ledger,

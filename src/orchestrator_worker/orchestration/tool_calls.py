@@ -47,6 +47,7 @@ class ToolCalls:
         self._count = 0
         self._open = False
         self._empty = True
+        self._ids: set[str] = set()
 
     @property
     def begun(self) -> bool:
@@ -59,7 +60,10 @@ class ToolCalls:
         if self.begun and not self._run.request.tool_choice.parallel:
             return False
         self._open, self._empty = True, True
-        id_ = event.tool_use_id or new_id("call")
+        id_ = event.tool_use_id
+        if not id_ or id_ in self._ids:  # from servers that imitate the API
+            id_ = new_id("call")
+        self._ids.add(id_)
         await self._run.emit(ToolCallStarted(self._count, id_, event.name))
         self._count += 1
         return True

@@ -33,6 +33,7 @@ from orchestrator_worker.orchestration.plan import Subtask
 from orchestrator_worker.orchestration.prefix import SharedPrefix
 from orchestrator_worker.orchestration.results import (
     ANSWER_FULL,
+    UNREADABLE,
     Failed,
     Result,
     Skipped,
@@ -56,13 +57,14 @@ _REASONS = {
     UpstreamFault.SILENT: "the model provider stopped answering",
     UpstreamFault.AUTHENTICATION: "the model provider refuses this service's key",
     UpstreamFault.REJECTED: "the model provider refuses the request",
-    UpstreamFault.BAD_INPUT: "the model provider refuses an image, a file or a schema in it",
+    UpstreamFault.BAD_INPUT: UNREADABLE,
     UpstreamFault.CONTEXT_LENGTH: "it is longer than the model can read",
 }
 CUT_SHORT = frozenset({"max_tokens", "model_context_window_exceeded", "pause_turn"})
 """Stop reasons of a text that would have gone on."""
 _SAME_ON_EVERY_TIER = {
     UpstreamFault.AUTHENTICATION,
+    UpstreamFault.BAD_INPUT,
     UpstreamFault.CONNECTION,
     UpstreamFault.SPEND_LIMIT,
 }
@@ -239,7 +241,8 @@ class Workers:
         # A subtask that is still the only one may be the answer that the caller has put a cap on;
         # of sections, none can be longer than all together.
         own, cap = self._team.worker.max_tokens, self._run.request.max_tokens
-        only = self._expected == 1 and self._team.one_worker_answers
+        unformed = self._run.request.form is None
+        only = self._expected == 1 and self._team.one_worker_answers and unformed
         may_answer = only or self._team.synthesis == "sections"
         return min(own, cap) if may_answer and cap is not None else own
 

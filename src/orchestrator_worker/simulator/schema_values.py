@@ -104,10 +104,15 @@ def _resolved(schema: JsonObject, root: JsonObject, *, depth: int = 0) -> JsonOb
     options = [as_object(o) or {} for o in as_list(merged.pop("anyOf", None)) or []]
     if options:
         filled = [option for option in options if option.get("type") != "null"]
-        plain = [o for o in options if o.get("type") in _PLAIN or {"enum", "const"} & o.keys()]
+        plain = [option for option in options if _is_plain(option)]
         best = plain if depth > DEEP and plain else filled or options
         merged |= _resolved(best[0], root, depth=depth)
     return merged
+
+
+def _is_plain(schema: JsonObject) -> bool:
+    kind = schema.get("type")
+    return (isinstance(kind, str) and kind in _PLAIN) or bool({"enum", "const"} & schema.keys())
 
 
 def _nullable(schema: JsonObject) -> bool:

@@ -237,6 +237,7 @@ def _synthesizer(table: TeamFile, settings: Settings, prompts: Sections) -> Synt
         gap_note=prompts["gap-note"],
         json_object=prompts["json-object"],
         json_schema=prompts["json-schema"],
+        json_missing=prompts["json-missing"],
         json_repair=prompts["json-repair"],
         reduce=prompts["reduce"],
         reduce_turn=prompts["reduce-turn"],

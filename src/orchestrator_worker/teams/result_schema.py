@@ -113,7 +113,7 @@ def _texts(items: list[Any]) -> list[bytes]:
     return list(map(marshal.dumps, items, repeat(_WITHOUT_REFERENCES)))
 
 
-_PATTERNS = RegexOptions(size_limit=1024**2, dfa_size_limit=1024**2)
+_PATTERNS = RegexOptions(size_limit=10 * 1024**2, dfa_size_limit=1024**2)
 _OWN: "dict[str, type[KeywordValidator]]" = {"uniqueItems": _UniqueItems}
 
 

@@ -78,6 +78,7 @@ def _rules(level: PromptLevel) -> dict[str, dict[str, SectionRule]]:
             "gap-note": SectionRule(required=frozenset({"gaps"})),
             "json-object": _NOTHING,
             "json-schema": SectionRule(required=frozenset({"schema"})),
+            "json-missing": SectionRule(required=frozenset({"gaps"})),
             "json-repair": SectionRule(required=frozenset({"problem"})),
             "reduce": _NOTHING,
             "reduce-turn": SectionRule(required=frozenset({"results"})),

@@ -106,6 +106,8 @@ class Synthesizer(Member):
     """Says that the answer must be a JSON object, to whoever writes it: the lead too."""
     json_schema: Template
     """The same, with the schema it must fulfil."""
+    json_missing: Template
+    """Presents what is missing, in the turn, where no note can be added to the answer."""
     json_repair: Template
     """User turn after an answer that was not."""
     reduce: Template

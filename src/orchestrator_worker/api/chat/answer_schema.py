@@ -16,7 +16,10 @@ MAX_REFERENCES = 100
 MAX_PATTERN_CHARS = 10_000
 """Of all patterns together, each as long as its counted repetitions make it."""
 _REFERENCES = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
-_COUNT = re.compile(r"\{(\d+)(?:,(\d*))?\}")
+_ATOM = re.compile(
+    r"(?P<open>\()|(?P<close>\))|(?P<count>\{(\d+)(?:,(\d*))?\})|\\.|\[(?:\\.|[^\]\\])*\]|.",
+    re.DOTALL,
+)
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:
@@ -55,9 +58,22 @@ def _members(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _length(pattern: str) -> int:
-    length = len(pattern)
-    for least, most in _COUNT.findall(pattern):
-        length *= max(1, int((most or least)[:6]))
-        if length > MAX_PATTERN_CHARS:
-            break
-    return length
+    """Return how long a pattern is with its counted repetitions written out."""
+    groups = [0]
+    last = 0
+    """Of what a count that follows repeats."""
+    for part in _ATOM.finditer(pattern):
+        if part["open"]:
+            groups.append(0)
+            last = 0
+        elif part["close"] and len(groups) > 1:
+            last = groups.pop()
+            groups[-1] += last
+        elif part["count"]:
+            times = int((part[5] or part[4])[:6])
+            groups[-1] += last * max(0, times - 1)
+            last = min(last * times, MAX_PATTERN_CHARS)
+        else:
+            last = 1
+            groups[-1] += 1
+    return sum(groups)

@@ -30,6 +30,11 @@ DONE = b"data: [DONE]\n\n"
 HEARTBEAT = "working"
 """Text of the comment that keeps proxies from closing a quiet stream."""
 
+_LINE_ENDS = (
+    ("\x85".encode(), rb"\u0085"),
+    ("\u2028".encode(), rb"\u2028"),
+    ("\u2029".encode(), rb"\u2029"),
+)
 _FINISH_REASONS = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -87,7 +92,7 @@ class Codec:
 
     def text(self, text: str) -> bytes:
         """Return the frame of a piece of the answer."""
-        return self._before + orjson.dumps(text) + self._after
+        return self._before + _json(text) + self._after
 
     def frames(self, event: Event) -> Iterator[bytes]:
         """Yield the frames of an event that is no piece of the answer; mostly one or none."""
@@ -167,6 +172,9 @@ class Codec:
             report |= usage_report(run)
         if wanted.results:
             report |= results_report(run)
+        if run.partial and run.request.form is not None:
+            report.setdefault("run_id", run.id)
+            report.setdefault("partial", True)  # nothing in the answer itself can say so
         return {"orchestration": report} if report else {}
 
     def _chunk(self, delta: dict[str, Any] | None, finish: str | None = None) -> dict[str, Any]:
@@ -179,4 +187,15 @@ class Codec:
 
 
 def _frame(payload: dict[str, Any]) -> bytes:
-    return b"data: " + orjson.dumps(payload) + b"\n\n"
+    return b"data: " + _json(payload) + b"\n\n"
+
+
+def _json(value: Any) -> bytes:
+    """Return JSON without the characters that some clients take for line ends, against the grammar
+    of server-sent events: those are escaped.
+    """
+    written = orjson.dumps(value)
+    if b"\xe2\x80" in written or b"\xc2\x85" in written:
+        for character, escape in _LINE_ENDS:
+            written = written.replace(character, escape)
+    return written

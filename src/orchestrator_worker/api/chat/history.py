@@ -60,6 +60,8 @@ class _History:
         self._used: set[str] = set()
         """All our ids; the API takes none twice, and clients may count anew in each answer."""
         self._made = 0
+        self._results = 0
+        """Of the last turn: they stand before all else in it."""
 
     def read(self, index: int, message: ChatMessage) -> None:
         match message:
@@ -106,7 +108,7 @@ class _History:
         calls = [(call.id, call.function) for call in message.tool_calls or ()]
         if message.function_call is not None:
             calls.append((_legacy(message.function_call.name), message.function_call))
-        self._asked_at = index
+        self._asked_at, self._results = index, 0
         for at, (id_, function) in enumerate(calls):
             if id_ in self._open:
                 raise InvalidRequest(
@@ -138,10 +140,8 @@ class _History:
         result = ToolResult(ours, "\n\n".join(_texts(content)))
         if not self._turns or self._turns[-1][0] != "user":
             self._turns.append(("user", []))
-        blocks = self._turns[-1][1]
-        # Results stand before all else in their turn, whatever was said meanwhile.
-        place = sum(isinstance(block, ToolResult) for block in blocks)
-        blocks.insert(place, result)
+        self._turns[-1][1].insert(self._results, result)
+        self._results += 1
 
     def _require_results(self) -> None:
         if self._open:

@@ -11,7 +11,10 @@ import re
 from orchestrator_worker.claude.client import Document, Image
 
 MAX_TITLE_CHARS = 200
-_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w.+-]+=[^;,]*)*);base64,", re.IGNORECASE)
+_DATA_URL = re.compile(
+    r"data:([\w.+-]{1,100}/[\w.+-]{1,100})?((?:;[\w.+-]{1,40}=[^;,]{0,200}){0,5});base64,",
+    re.IGNORECASE,
+)
 _TEXT_TYPES = frozenset(
     {
         "application/json",

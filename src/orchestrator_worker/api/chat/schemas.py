@@ -32,6 +32,8 @@ from orchestrator_worker.orchestration.conversation import Conversation
 from orchestrator_worker.teams.scaling import ReasoningEffort
 
 MAX_MESSAGES = 10_000
+MAX_ALL_PARTS = 10_000
+"""Parts and calls of all messages: each costs time on the event loop."""
 MAX_STOPS = 16
 MAX_STOP_CHARS = 1000
 
@@ -219,6 +221,7 @@ class ChatCompletionRequest(Wire):
         names = [name for name in _UNSUPPORTED if fields.get(name)]
         if fields.get("web_search_options") is not None:  # an empty one asks for a search too
             names.append("web_search_options")
+        _require_few_parts(fields.get("messages"))
         if names:
             raise InvalidRequest(
                 f"{names[0]!r} is not supported.", param=names[0], code="unsupported_parameter"
@@ -275,6 +278,24 @@ class ChatCompletionRequest(Wire):
     def conversation(self, go_on: str) -> Conversation:
         """Return the messages as the core knows them; see `read_history`."""
         return read_history(self.messages, go_on)
+
+
+def _require_few_parts(messages: Any) -> None:
+    """Refuse what would take long to read, before anybody reads it."""
+    if not isinstance(messages, list):
+        return
+    count = 0
+    for message in cast("list[Any]", messages):
+        if isinstance(message, Mapping):
+            fields = cast("Mapping[str, Any]", message)
+            lists: tuple[Any, Any] = (fields.get("content"), fields.get("tool_calls"))
+            count += sum(len(cast("list[Any]", it)) for it in lists if isinstance(it, list))
+    if count > MAX_ALL_PARTS:
+        raise InvalidRequest(
+            f"messages: have more than {MAX_ALL_PARTS} parts and calls together.",
+            param="messages",
+            code="invalid_value",
+        )
 
 
 def parse_chat_request(body: bytes) -> ChatCompletionRequest:

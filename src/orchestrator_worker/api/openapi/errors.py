@@ -237,7 +237,7 @@ _STATUSES = {
     401: "There is no bearer token, or one that does not hold; one text for every reason.",
     404: "No such model.",
     405: "Another method at this path; `Allow` names those it takes.",
-    408: f"The body did not arrive within {BODY_SECONDS:g} seconds.",
+    408: f"The body did not arrive within {BODY_SECONDS:g} seconds and one for each 100 KB.",
     409: "A request with this Idempotency-Key is still being answered; see Retry-After.",
     413: "The body is larger than MAX_REQUEST_BODY_SIZE.",
     415: "The body is compressed.",

@@ -283,5 +283,20 @@ class NoPlanReport(_Described):
     """There is none."""
 
 
-REPORT_MODELS: tuple[type[BaseModel], ...] = (UsageReport, ResultsReport, PlanReport, NoPlanReport)
+class PartialReport(_Described):
+    """What is told without being asked for: a note cannot be added to an answer in JSON."""
+
+    run_id: str
+    """The run's id, as the service's logs have it."""
+    partial: Literal[True]
+    """Something is missing from the answer."""
+
+
+REPORT_MODELS: tuple[type[BaseModel], ...] = (
+    UsageReport,
+    ResultsReport,
+    PlanReport,
+    NoPlanReport,
+    PartialReport,
+)
 REPORTS = tuple(f"#/components/schemas/{report.__name__}" for report in REPORT_MODELS)
