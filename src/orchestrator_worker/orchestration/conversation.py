@@ -17,6 +17,8 @@ from orchestrator_worker.claude.client import (
 from orchestrator_worker.claude.tokens import estimate_tokens
 from orchestrator_worker.ids import new_nonce
 
+WORDLESS = "…"
+"""Stands for a turn that holds nothing but pictures or files."""
 IMAGE_TOKENS = 1600
 """Of a picture of ordinary size; Claude's most is about three times that."""
 PDF_BYTES_PER_TOKEN = 25
@@ -58,6 +60,21 @@ class Conversation:
             messages=tuple(
                 Message(message.role, tuple(map(telling.tell, message.content)))
                 for message in self.messages
+            ),
+        )
+
+    @cached_property
+    def words(self) -> "Conversation":
+        """The same without pictures and files, for whoever need only know what is wanted."""
+        return replace(
+            self,
+            messages=tuple(
+                Message(
+                    it.role,
+                    tuple(b for b in it.content if not isinstance(b, Image | Document))
+                    or (WORDLESS,),
+                )
+                for it in self.messages
             ),
         )
 

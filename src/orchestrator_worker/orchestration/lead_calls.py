@@ -32,8 +32,12 @@ class LeadCalls:
         self._deadline = deadline
         team, cap = self._request.team, self._request.max_tokens
         brief = cap is not None and cap < MIN_TOKENS_TO_THINK
+        # In text, nothing tells a plan from an answer that must be JSON.
+        unclear = (
+            team.plan_form == "text" and team.route == "auto" and self._request.form is not None
+        )
         # A plan that the team has listed costs the lead nothing.
-        alone = (brief or self._request.tool_choice.forced) and team.route != "fixed"
+        alone = (brief or unclear or self._request.tool_choice.forced) and team.route != "fixed"
         self.route: Route = "never" if alone else team.route
         self.form = _form(self.route, team.plan_form)
         self.delegate = free_name(self._request)

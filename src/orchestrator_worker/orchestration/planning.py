@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import structlog
 
+from orchestrator_worker.orchestration.conversation import WORDLESS
 from orchestrator_worker.orchestration.events import (
     PlanClosed,
     PlanRepaired,
@@ -27,8 +28,6 @@ from orchestrator_worker.orchestration.worker import Workers
 _log = structlog.stdlib.get_logger(__name__)
 
 SHORT_TITLE_CHARS = 60
-UNWRITTEN_REQUEST = "…"
-"""Stands for a request that holds no text, but a picture, say."""
 REASONS_TOLD = 10
 """How many of the gate's reasons the lead hears when it is asked for another plan."""
 
@@ -195,7 +194,7 @@ class Planning:
         return alone and self._team.one_worker_answers
 
     def _whole_request(self) -> dict[str, str]:
-        text = self._run.request.conversation.last_request or UNWRITTEN_REQUEST
+        text = self._run.request.conversation.last_request or WORDLESS
         title = " ".join(text[:SHORT_TITLE_CHARS].split())
         return {"id": "s1", "title": title, "instructions": text}
 

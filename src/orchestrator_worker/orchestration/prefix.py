@@ -26,7 +26,9 @@ from orchestrator_worker.errors import UpstreamError
 from orchestrator_worker.orchestration.run import Run
 
 MAX_WAIT_SECONDS = 0.3
-"""How long a worker that is ready waits for the entry."""
+"""How long a worker that is ready waits for the entry of a short prefix."""
+WORTH_A_SECOND = 100_000
+"""Tokens of a prefix for which it waits a second longer: of a long one, reading costs a tenth."""
 CACHE_SECONDS = 300.0
 """How long an entry lives after it was last read (Anthropic's five-minute cache)."""
 MAX_RECENT = 1000
@@ -93,7 +95,8 @@ class SharedPrefix:
 
     async def _waits_or_writes(self) -> bool:
         """Return True when this caller is the one to write the entry."""
-        patience = loop_time() + MAX_WAIT_SECONDS
+        tokens = self._run.conversation.estimated_tokens
+        patience = loop_time() + MAX_WAIT_SECONDS + tokens / WORTH_A_SECOND
         while not self._written and not self._refused:
             if not self._writing:
                 self._writing = True

@@ -38,7 +38,7 @@ class Reduction:
         self._deadline = deadline
         whole = run.request.team.reduce_above_tokens
         # The conversation stands in the same prompt, and cannot be shortened.
-        beside = whole - run.conversation.estimated_tokens
+        beside = whole - run.conversation.words.estimated_tokens
         self._limit = max(beside, whole // LEAST_SHARE)
         self._parts: dict[str, tuple[str, ...]] = {}
         """The titles of the subtasks that went into a shortened part, by its own title."""
@@ -94,7 +94,7 @@ class Reduction:
 
     def _call(self, subtask: Subtask, batch: list[Succeeded], share: int) -> Call:
         run, member = self._run, self._run.request.team.synthesizer
-        conversation = run.conversation
+        conversation = run.conversation.words
         return Call(
             model=member.model,
             max_tokens=min(member.max_tokens, share),
