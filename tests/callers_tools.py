@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from chat import frames_of
 from dumb_upstream import Called, DumbCall
+from strict_openai import check_completion
 
 CITY: dict[str, Any] = {
     "type": "object",
@@ -17,7 +17,6 @@ CITY: dict[str, Any] = {
 OSLO, BERGEN = {"city": "Oslo"}, {"city": "Bergen"}
 QUESTION = "How is the weather in Oslo?"
 ASKED = {"role": "user", "content": QUESTION}
-EXTENSIONS = {"orchestration", "reasoning_content"}
 
 
 def tool(name: str, parameters: Any = CITY, **more: Any) -> dict[str, Any]:
@@ -73,7 +72,7 @@ def answered(response: httpx2.Response) -> Answered:
 
 
 def _whole(body: dict[str, Any]) -> Answered:
-    _strictly(ChatCompletion.model_validate(body, strict=True))
+    check_completion(body)
     (choice,) = body["choices"]
     message = choice["message"]
     seen = Answered(message["content"], finish_reason=choice["finish_reason"], usage=body["usage"])
@@ -90,7 +89,6 @@ def _streamed(frames: list[dict[str, Any]]) -> Answered:
     roles: list[bool] = []
     for frame in frames:
         assert "error" not in frame, frame
-        _strictly(ChatCompletionChunk.model_validate(frame, strict=True))
         assert seen.usage is None  # its chunk is the last
         seen.usage = frame.get("usage")
         for choice in frame["choices"]:
@@ -124,18 +122,6 @@ def _take(delta: dict[str, Any], seen: Answered) -> None:
         else:
             assert function.keys() == {"arguments"}
             seen.function = seen.function[0], seen.function[1] + function["arguments"]
-
-
-def _strictly(model: ChatCompletion | ChatCompletionChunk) -> None:
-    """Nothing is there that OpenAI does not have, but our own extensions."""
-    extra: set[str] = set(model.model_extra or {})
-    for choice in model.choices:
-        extra |= set(choice.model_extra or {})
-        part = choice.message if isinstance(model, ChatCompletion) else choice.delta  # type: ignore[union-attr]
-        extra |= set(part.model_extra or {})
-        for made in part.tool_calls or ():
-            extra |= set(made.model_extra or {}) | set(made.function.model_extra or {})  # type: ignore[union-attr]
-    assert extra <= EXTENSIONS
 
 
 def names_of(upstream_call: DumbCall) -> list[str]:

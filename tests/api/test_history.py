@@ -43,6 +43,10 @@ def stage(stage: Stage) -> Stage:
     return stage
 
 
+KEPT = {"cache_control": {"type": "ephemeral"}}
+"""Ends a conversation that goes on: the next turn reads it from the cache."""
+
+
 async def sent(stage: Stage, *history: Any, **fields: Any) -> list[dict[str, Any]]:
     """Return the messages that go upstream for a history, with the tool offered."""
     asked: dict[str, Any] = {"tools": [WEATHER], **fields}
@@ -83,7 +87,7 @@ async def test_calls_and_results_go_up_as_what_they_are(stage: Stage) -> None:
     assert messages == [
         {"role": "user", "content": [text(QUESTION)]},
         {"role": "assistant", "content": [{**TOOL_USE, "id": "toolu_a"}]},
-        {"role": "user", "content": [{**DONE, "tool_use_id": "toolu_a"}]},
+        {"role": "user", "content": [{**DONE, "tool_use_id": "toolu_a", **KEPT}]},
     ]
 
 
@@ -145,7 +149,7 @@ async def test_results_come_in_any_order_and_before_what_was_said_meanwhile(
     )
     assert {told for *_, told in pairs_of(messages)} == {"A", "B", "C"}
     assert messages[1]["content"][0] == text("Looking.")
-    assert messages[2]["content"][3:] == [text("Hurry."), text("Please.")]
+    assert messages[2]["content"][3:] == [text("Hurry."), {**text("Please."), **KEPT}]
     assert "Be quick." in stage.upstream.calls[0].system_text
 
 
@@ -394,7 +398,7 @@ async def test_many_results_in_one_turn(stage: Stage) -> None:
     history = [ASKED, calling(*map(call, ids)), user("Hurry."), *map(result, reversed(ids))]
     messages = await sent(stage, *history)
     assert len(pairs_of(messages)) == 128
-    assert messages[2]["content"][-1] == text("Hurry.")
+    assert messages[2]["content"][-1] == {**text("Hurry."), **KEPT}
 
 
 async def test_requests_side_by_side_do_not_mix_their_calls(stage: Stage) -> None:

@@ -250,7 +250,8 @@ async def test_teams_whose_lead_cannot_call_refuse_them(
     stage: Stage, model: str, choice: str | None
 ) -> None:
     for field, tools in (("tools", [WEATHER]), ("functions", [WEATHER["function"]])):
-        fields: dict[str, Any] = {field: tools, "tool_choice": choice}
+        chosen = {"tool_choice": choice} if field == "tools" else {}
+        fields: dict[str, Any] = {field: tools, **chosen}
         error = error_of(await stage.ask(model, **fields))
         assert (error["param"], error["code"]) == (field, "unsupported_parameter")
     assert stage.upstream.calls == []

@@ -310,7 +310,7 @@ async def test_what_was_stopped_is_paid_for_as_far_as_it_is_known(stage: Stage) 
 
 
 @pytest.mark.parametrize("words", ["What is the capital of France?", "Compare tea and coffee."])
-@pytest.mark.parametrize("model", ["never", MODEL, "sections"])
+@pytest.mark.parametrize("model", ["never", MODEL])
 async def test_the_simulator_stops_where_the_service_does(
     simulated: Simulated, model: str, words: str
 ) -> None:

@@ -89,6 +89,9 @@ OF_OTHERS = {
     "ORCHESTRATOR_TEAM",
     *("API_BEARER_TOKEN", "ORCHESTRATOR_BASE_URL", "NO_COLOR"),  # the console client
     *("PYTHON_IMAGE", "PIP_INDEX_URL", "HTTP_PROXY", "HTTPS_PROXY"),
+    "JSON_SCHEMA",  # a mode of a client library
+    *(f"ENABLE_{task}_GENERATION" for task in ("TITLE", "TAGS", "FOLLOW_UP", "SEARCH_QUERY")),
+    *("ENABLE_RETRIEVAL_QUERY_GENERATION", "ENABLE_AUTOCOMPLETE_GENERATION"),  # Open WebUI's
 }
 
 

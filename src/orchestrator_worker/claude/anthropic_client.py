@@ -277,9 +277,10 @@ def _callers_own(refusal: Refusal, call: Call) -> str | None:
     blocks = (block for message in call.messages for block in message.content)
     if refusal.part == "media" and any(isinstance(it, Image | Document) for it in blocks):
         return "messages"
-    if refusal.part == "tools" and any(not tool.eager for tool in call.tools):
+    tool = refusal.tool
+    if tool is not None and tool < len(call.tools) and not call.tools[tool].eager:
         return "tools"
-    return "response_format" if refusal.part == "schema" and call.output_schema else None
+    return "response_format" if refusal.part == "schema" and call.schema_in_words else None
 
 
 def retry_after_seconds(header: str | None) -> float | None:

@@ -167,6 +167,8 @@ class Call:
     `max_tokens` 0: that block included), so the cache breakpoint goes there. A model that caches
     nothing gets none.
     """
+    shared_history: bool = False
+    """Another call will begin with this whole conversation, so a cache breakpoint ends it."""
     without: frozenset[Feature] = frozenset()
     """What the server is known to refuse, and what is therefore left out."""
     attempt: int = 1

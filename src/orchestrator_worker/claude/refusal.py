@@ -59,7 +59,7 @@ _MEDIA = re.compile(
     r"|unable to download\b",
     re.IGNORECASE,
 )
-_TOOLS = re.compile(r"tools\.\d+\.", re.IGNORECASE)
+_TOOLS = re.compile(r"tools\.(\d{1,4})\.", re.IGNORECASE)
 _SCHEMA = re.compile(r"output_config\.format\.schema\b|schema is too complex\b", re.IGNORECASE)
 
 
@@ -83,6 +83,8 @@ class Refusal:
     """True when the prompt does not fit the model."""
     part: Part | None = None
     """Which part of the request it is about, where that may be the caller's own."""
+    tool: int | None = None
+    """Which tool it is about, from 0."""
 
 
 def read_refusal(status: int, body: bytes) -> Refusal:
@@ -109,7 +111,9 @@ def _read_message(kind: str, code: str | None, message: str) -> Refusal:
     features = _features_at(_named_by(message))
     parts: list[Part] = [part for part, words in _PARTS if words.match(message)]
     too_long = _TOO_LONG.match(message) is not None
-    return Refusal(kind, code, features, too_long, parts[0] if parts else None)
+    tool = _TOOLS.match(message)
+    part = parts[0] if parts else None
+    return Refusal(kind, code, features, too_long, part, int(tool[1]) if tool else None)
 
 
 def _word(value: Any) -> str | None:

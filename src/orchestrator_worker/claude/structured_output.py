@@ -137,6 +137,7 @@ class _Narrowing:
         self._root = root
         self._schemas = self._enum_values = self._unnamed = 0
         self._references = {id(root): "#"}
+        self._targets: dict[str, Any] = {}
         self._names: set[str] = set()
         self._tags: dict[int, Tags] = {}
         self._forms: dict[str, dict[str, Any]] = {}
@@ -258,10 +259,14 @@ class _Narrowing:
             return self._root
         if not isinstance(pointer, str) or not pointer.startswith("#/"):
             raise _Lost
-        found: Any = self._root
-        for step in pointer[2:].split("/"):
-            found = _member(found, unquote(step).replace("~1", "/").replace("~0", "~"))
-        return found
+        if pointer not in self._targets:
+            if pointer.count("/") > MAX_DEPTH * 2:
+                raise _Lost
+            found: Any = self._root
+            for step in pointer[2:].split("/"):
+                found = _member(found, unquote(step).replace("~1", "/").replace("~0", "~"))
+            self._targets[pointer] = found
+        return self._targets[pointer]
 
     def _literals(self, schema: Mapping[str, Any], asserting: Collection[str]) -> dict[str, Any]:
         if not {"enum", "const", "type"}.issuperset(asserting):

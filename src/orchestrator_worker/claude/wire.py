@@ -93,12 +93,14 @@ def _system(
 
 
 def _is_shared(call: Call) -> bool:
-    return call.shared_prefix or (call.shared_role and bool(call.system))
+    return call.shared_prefix or call.shared_history or (call.shared_role and bool(call.system))
 
 
 def _mark_shared(call: Call, body: dict[str, Any]) -> None:
     if call.shared_role and call.system:
         body["system"][0]["cache_control"] = {"type": "ephemeral"}
+    if call.shared_history:
+        body["messages"][-1]["content"][-1]["cache_control"] = {"type": "ephemeral"}
     if call.shared_prefix:
         _mark_shared_prefix(body)
 

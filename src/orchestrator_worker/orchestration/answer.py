@@ -70,7 +70,7 @@ class Answer:
         """Answer with the plan itself."""
         run = self._run
         run.estimate = estimate(run.request.team, run.conversation, run.plan)
-        await self._writer.say(plan_in_words(run.plan))
+        await self._writer.add(plan_in_words(run.plan))
         return "end_turn"
 
     async def _close_spoken(self, coordination: Coordination) -> str:

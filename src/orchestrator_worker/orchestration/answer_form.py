@@ -67,7 +67,9 @@ class FormedAnswer:
         self._say = say
         self._enforced = False
         self._passing = False
-        self.text = ""
+        self._pieces: list[str] = []
+        self._blank = True
+        """Nothing but space has come."""
 
     def begun(self, started: MessageStarted, model: str) -> None:
         """Note whether the answer that begins is held to the schema: it was asked for, and `model`
@@ -78,12 +80,14 @@ class FormedAnswer:
 
     async def take(self, text: str) -> None:
         """Take a piece: passed on if it can be trusted."""
-        self.text += text
+        self._pieces.append(text)
         if self._passing:
             await self._say(text)
-        elif self._enforced and self.text.lstrip().startswith(("{", "[")):
-            self._passing = True
-            await self._say(self.text.lstrip())
+        elif self._blank and (begun := text.lstrip()):
+            self._blank = False
+            if self._enforced and begun.startswith(("{", "[")):
+                self._passing = True
+                await self._say(begun)
 
     async def end(
         self, stop_reason: str, ask_again: Callable[[str, str], Awaitable[tuple[str, str]]]
@@ -101,14 +105,18 @@ class FormedAnswer:
                 if stop_reason != "refusal":
                     await self.say_held()  # cut: no whole form will come of it
                 return stop_reason
+            said = "".join(self._pieces)
             try:
-                text = self.form.check(self.text)
+                text = self.form.check(said)
             except NotTheJson as error:
                 if last_try or self._passing:
                     raise AnswerUnusable(
-                        "The model's answer is not the JSON that response_format asks for."
+                        "The model's answer is not the JSON that response_format asks for: "
+                        f"{error}."
                     ) from error
-                self.text, stop_reason = await ask_again(self.text, str(error))
+                self._pieces.clear()  # what is no answer must not become one by a deadline
+                said, stop_reason = await ask_again(said, str(error))
+                self._pieces.append(said)
                 continue
             if not self._passing:
                 await self._say(text)
@@ -118,11 +126,11 @@ class FormedAnswer:
     @property
     def unsaid(self) -> str:
         """What has been written and not passed on."""
-        return "" if self._passing else self.text.strip()
+        return "" if self._passing else "".join(self._pieces).strip()
 
     async def say_held(self) -> None:
         """Pass on what was held as it stands, for an answer that was cut."""
-        begun = _OPENING_FENCE.sub("", self.text, count=1).lstrip()
+        begun = _OPENING_FENCE.sub("", "".join(self._pieces), count=1).lstrip()
         if not self._passing and begun.startswith(("{", "[")):  # half a form; prose is none
             self._passing = True
             await self._say(begun)
@@ -151,6 +159,14 @@ async def asked_again(
         asked = (*history, Message("user", (*last.content, turn)))
     origin = replace(call.origin, purpose="repair")
     again = replace(
-        call, messages=asked, tools=(), tool_choice=FREE_CHOICE, stop_sequences=(), origin=origin
+        call,
+        messages=asked,
+        tools=(),
+        tool_choice=FREE_CHOICE,
+        stop_sequences=(),
+        schema_in_words="",  # stands in the turn
+        shared_role=False,
+        shared_history=False,
+        origin=origin,
     )
     return await whole_answer(claude, again)

@@ -142,7 +142,10 @@ class LeadAgent:
         run = self._run
         # Without tools, earlier calls of them are text.
         told = replace(
-            call, messages=run.conversation.messages, effort=run.request.team.lead.effort
+            call,
+            system=run.conversation.system_after(),
+            messages=run.conversation.messages,
+            effort=run.request.team.lead.effort,
         )
         again = partial(asked_again, self._claude, told, formed.form, run.request.team.synthesizer)
         try:
@@ -219,6 +222,7 @@ class LeadAgent:
     async def _close(self, turn: LeadTurn) -> None:
         """Take what is left of a turn that has ended."""
         if self._run.stopped or self._planning.overrun:
+            await self._tool_calls.close(whole=self._run.stopped)
             return
         if turn.stop_reason == "stop_sequence":
             await self._stopped_upstream()
@@ -340,13 +344,11 @@ class LeadAgent:
     async def _delegate(self, turn: LeadTurn) -> None:
         if turn.delegated:
             return
-        if turn.answering:
-            await self._run.say("\n\n")
-            if self._run.stopped:
-                return  # whatever is planned could not be heard
         turn.delegated = self._planning.reading = True
         if not turn.aloud:
             return
         self._clock.delegation_began()
         await self._run.emit(RouteDecided("delegated"))
         await self._planning.opened()
+        if turn.answering:
+            await self._run.lay_out("\n\n")

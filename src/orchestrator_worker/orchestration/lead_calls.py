@@ -69,7 +69,9 @@ class LeadCalls:
             ledger=run.ledger,
             idle_seconds=request.team.deadlines.idle_seconds,
             deadline=self._deadline,
-            shared_role=request.team.prompt_cache and self._used_again(prompt),
+            shared_role=request.team.prompt_cache and self._used_again(prompt, request.tools),
+            # Whoever answers calls goes on, each time with all that has been said.
+            shared_history=request.team.prompt_cache and native and conversation.answers_calls,
         )
 
     def again(self, turn: str, purpose: str) -> Call:
@@ -89,7 +91,7 @@ class LeadCalls:
             ledger=run.ledger,
             idle_seconds=self._request.team.deadlines.idle_seconds,
             deadline=self._deadline,
-            shared_role=self._request.team.prompt_cache and self._used_again(prompt),
+            shared_role=self._request.team.prompt_cache and self._used_again(prompt, ()),
         )
 
     def names(self) -> dict[str, str]:
@@ -119,9 +121,9 @@ class LeadCalls:
         form = self._request.form
         return "" if form is None else form.in_words(self._request.team.synthesizer)
 
-    def _used_again(self, prompt: str) -> bool:
+    def _used_again(self, prompt: str, tools: tuple[Tool, ...]) -> bool:
         # The cache reads tools before the prompt, so the caller's are part of what is used again.
-        own = [(tool.name, tool.description, tool.input_schema) for tool in self._request.tools]
+        own = [(tool.name, tool.description, tool.input_schema) for tool in tools]
         return self._recent.again(self._request.team.lead.model, prompt, orjson.dumps(own))
 
     def _own_tools(self) -> tuple[Tool, ...]:
@@ -146,6 +148,8 @@ class LeadCalls:
             parts.append(lead.tiers)
         if self.form == "tool" and self._request.tools:
             parts.append(lead.callers_tools)
+        if self.form == "tool" and self._request.form is not None:
+            parts.append(lead.own_answer)
         names = self.names()
         return "\n\n".join(part.fill(names) for part in parts)
 

@@ -155,6 +155,14 @@ class Run:
                 self.first_delta_seconds = self.seconds
             await self._hand_over(AnswerDelta(heard))
 
+    async def lay_out(self, text: str) -> None:
+        """Hand over what the service itself puts into the answer: no stop sequence is about it."""
+        await self.fall_silent()
+        if not self.stopped:
+            if self.first_delta_seconds is None:
+                self.first_delta_seconds = self.seconds
+            await self._hand_over(AnswerDelta(text))
+
     async def stop(self) -> None:
         """End the answer here: Claude has met a stop sequence, and left it out."""
         await self.fall_silent()

@@ -98,7 +98,12 @@ class SynthesizerAgent:
         missing = [*gaps(unnamed), *self._run.omissions]
         if missing:
             note = self._run.request.team.synthesizer.gap_note.fill({"gaps": "; ".join(missing)})
-            await self.say(f"\n\n{note}" if self._pieces or continuing else note)
+            await self.add(f"\n\n{note}" if self._pieces or continuing else note)
+
+    async def add(self, text: str) -> None:
+        """Put words of the service's own into the answer."""
+        self._pieces.append(text)
+        await self._run.lay_out(text)
 
     async def say(self, text: str) -> None:
         """Pass text on to the caller."""

@@ -129,7 +129,7 @@ class Voice:
         note = self._run.request.team.synthesizer.gap_note.fill({"gaps": gaps([result])[0]})
         self._run.noted.add(subtask.id)
         if self._heard:
-            await self._run.say(f"\n\n{note}")
+            await self._run.lay_out(f"\n\n{note}")
         else:
             self._untold.append(note)
 
@@ -150,7 +150,9 @@ class Voice:
                 self._clock.answer_began()
             self._heard.add(subtask.id)
             self._run.answered_by = "worker"
-        await self._run.say(before + text)
+        if before:
+            await self._run.lay_out(before)
+        await self._run.say(text)
 
     def _opening(self, subtask: Subtask) -> str:
         """Return what stands before a section: what separates it, notes that waited, its title."""

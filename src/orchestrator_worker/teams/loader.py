@@ -192,6 +192,7 @@ def _lead(table: TeamFile, settings: Settings, prompts: Sections) -> Lead:
         tiers=prompts["tiers"],
         text_plan=prompts["text-plan"],
         callers_tools=prompts["callers-tools"],
+        own_answer=prompts["own-answer"],
         tool_required=prompts["tool-required"],
         tool_named=prompts["tool-named"],
         go_on=prompts["go-on"],

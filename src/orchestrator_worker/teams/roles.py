@@ -50,6 +50,7 @@ def _rules(level: PromptLevel) -> dict[str, dict[str, SectionRule]]:
             "tiers": SectionRule(required=frozenset({"tiers"}), optional=_LEAD_NAMES),
             "text-plan": _ABOUT_PLANNING,
             "callers-tools": _ABOUT_PLANNING,
+            "own-answer": _ABOUT_PLANNING,
             "tool-required": _NOTHING,
             "tool-named": SectionRule(required=frozenset({"tool"})),
             "go-on": _NOTHING,

@@ -50,6 +50,8 @@ class Lead(Member):
     """Added when the plan is text: its form."""
     callers_tools: Template
     """Added when the caller has tools: how they stand beside the delegation."""
+    own_answer: Template
+    """Added when the answer must be JSON: that this is no reason not to delegate."""
     tool_required: Template
     """Says that a tool must be called, for one request."""
     tool_named: Template

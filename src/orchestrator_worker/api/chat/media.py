@@ -27,6 +27,8 @@ _TEXT_TYPES = frozenset(
         "application/sql",
     }
 )
+_ADDRESS = re.compile(r"[^\s/?#@\\]{1,260}(?:[/?#][\x21-\x7e]*)?")
+"""Host and the rest of an address, without a name and password before the host."""
 _HEAD_BYTES = 12
 _PDF = b"%PDF-"
 
@@ -37,8 +39,10 @@ def image_from(url: str) -> Image:
     Raises:
         ValueError: it is no `https:` address and no data URL of a PNG, JPEG, GIF or WebP.
     """
-    if url.lower().startswith("https://"):
-        return Image(url=url)
+    if url[:8].lower() == "https://":
+        if not _ADDRESS.fullmatch(url[8:]):
+            raise ValueError("is no https: address")
+        return Image(url=f"https://{url[8:]}")
     if not url.lower().startswith("data:"):
         raise ValueError("must be an https: address or a data: URL")
     _, data, decoded = _opened(url)

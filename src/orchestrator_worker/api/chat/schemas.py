@@ -93,7 +93,7 @@ class JsonSchemaFormat(Wire):
 ResponseFormat = Annotated[
     TextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")
 ]
-_UNSUPPORTED = ("audio", "logit_bias", "top_logprobs")
+_UNSUPPORTED = ("audio", "logit_bias", "logprobs", "top_logprobs")
 """Refused unless empty."""
 
 
@@ -257,7 +257,19 @@ class ChatCompletionRequest(Wire):
             InvalidRequest: they contradict themselves.
         """
         if self.functions and self.tools:
-            raise InvalidRequest("'functions' is the older form of 'tools'.", param="functions")
+            raise InvalidRequest(
+                "Send 'tools' or 'functions', which is their older form, not both.",
+                param="functions",
+                code="invalid_value",
+            )
+        older, newer = self.function_call, self.tool_choice
+        if (self.functions and newer is not None) or (self.tools and older is not None):
+            param = "tool_choice" if self.functions else "function_call"
+            raise InvalidRequest(
+                f"{param!r} does not belong to the form in which the tools are given.",
+                param=param,
+                code="invalid_value",
+            )
         named = isinstance(self.function_call, NamedFunction)
         if self.calls_functions or (named and not self.tools):
             return from_functions(self.functions or (), self.function_call)
@@ -315,12 +327,23 @@ def parse_chat_request(body: bytes) -> ChatCompletionRequest:
         raise _invalid(error) from error
 
 
+_IN_OTHER_WORDS = {
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "union_tag_not_found": "must be an object with {discriminator}",
+    "union_tag_invalid": "{discriminator} must be one of {expected_tags}, not '{tag}'",
+}
+"""What the library says of a mistake in words of its own, in those of the API."""
+
+
 def _invalid(error: ValidationError) -> InvalidRequest:
-    mistake = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    mistake = error.errors(include_url=False, include_input=False)[0]
     param = ".".join(map(str, _named(mistake["loc"])))
     if not param:
         return InvalidRequest("The body must be a JSON object with 'model' and 'messages'.")
-    told = mistake["msg"].removeprefix("Value error, ")
+    told = _IN_OTHER_WORDS.get(mistake["type"])
+    told = told.format_map(mistake.get("ctx", {})) if told else mistake["msg"]
+    told = told.removeprefix("Value error, ")
     return InvalidRequest(f"{param}: {told}.", param=param, code="invalid_value")
 
 

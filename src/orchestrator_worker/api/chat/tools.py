@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import Field, field_validator
 
+from orchestrator_worker.api.chat.answer_schema import MAX_SCHEMA_BYTES
 from orchestrator_worker.api.chat.wire import Wire, written
 from orchestrator_worker.claude.client import FREE_CHOICE, Tool, ToolChoice
 from orchestrator_worker.claude.structured_output import enforceable_tool, within_limits
@@ -36,7 +37,10 @@ class Function(Wire):
     def _of_an_object(cls, parameters: dict[str, Any] | None) -> dict[str, Any] | None:
         if parameters is not None and parameters.get("type", "object") != "object":
             raise ValueError("must be the schema of an object")
-        written(parameters)
+        if parameters is not None and len(written(parameters)) > MAX_SCHEMA_BYTES:
+            raise ValueError(f"is longer than {MAX_SCHEMA_BYTES} bytes")
+        if parameters is not None and not isinstance(parameters.get("properties") or {}, dict):
+            raise ValueError("has 'properties' that are no object")
         return parameters
 
     strict: bool | None = Field(
@@ -100,9 +104,12 @@ class OfferedTools:
         a whole request.
         """
         functions = () if self.choice == "none" else self.functions
-        held = {it.name: enforceable_tool(_input_schema(it)) for it in functions if it.strict}
+        strict = [it for it in functions if it.strict]
+        if len(strict) > MAX_STRICT_TOOLS:
+            strict = []
+        held = {it.name: enforceable_tool(_input_schema(it)) for it in strict}
         forms = [form for form in (*held.values(), beside) if form is not None]
-        if len(held) > MAX_STRICT_TOOLS or not within_limits(forms):
+        if not within_limits(forms):
             held = {}
         return tuple(_tool(function, held.get(function.name)) for function in functions)
 
@@ -137,7 +144,11 @@ def from_tools(
             allowed = tuple(function for function in functions if function.name in names)
             return replace(wanted, functions=allowed, choice=some.mode)
         case "required" if not functions:
-            raise InvalidRequest("'tool_choice' needs 'tools' to choose from.", param="tool_choice")
+            raise InvalidRequest(
+                "'tool_choice' needs 'tools' to choose from.",
+                param="tool_choice",
+                code="invalid_value",
+            )
         case _:
             return replace(wanted, choice=choice or "auto")
 
@@ -183,12 +194,10 @@ def _tool(function: Function, held: Mapping[str, Any] | None) -> Tool:
     if not beyond:
         return Tool(function.name, function.description or "", schema)
     plain = {name: value for name, value in schema.items() if name not in beyond}
-    told = f"The input must also match this JSON Schema: {orjson.dumps(beyond).decode()}"
+    told = orjson.dumps(beyond).decode()
     return Tool(function.name, f"{function.description or ''}\n\n{told}".strip(), plain)
 
 
 def _input_schema(function: Function) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "object", "properties": {}, **(function.parameters or {})}
-    if not isinstance(schema["properties"], dict):
-        schema["properties"] = {}
-    return schema
+    given = function.parameters or {}
+    return {"type": "object", **given, "properties": given.get("properties") or {}}

@@ -218,7 +218,10 @@ CASES: dict[str, _Case] = {
     ),
     "invalid_answer": _Case(
         "The model keeps to no form",
-        AnswerUnusable("The model's answer is not the JSON that response_format asks for."),
+        AnswerUnusable(
+            "The model's answer is not the JSON that response_format asks for: its result breaks "
+            "the schema at $.inhabitants."
+        ),
     ),
     "overloaded": _Case(
         "The model provider is overloaded", UpstreamError(UpstreamFault.OVERLOADED)
