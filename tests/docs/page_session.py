@@ -29,7 +29,16 @@ PAGE_SECONDS = 200
 SHOWN_CHARS = 4000
 """How much of what was printed a failure shows, from its end."""
 _STAYS_BEHIND = shutil.ignore_patterns(
-    ".git", ".venv", ".env", ".hypothesis", ".coverage*", ".*_cache", "htmlcov", "site", "dist"
+    ".git",
+    ".venv",
+    ".clients",
+    ".env",
+    ".hypothesis",
+    ".coverage*",
+    ".*_cache",
+    "htmlcov",
+    "site",
+    "dist",
 )
 _WITH_PORTS = ("src/**/*.py", "*.py", "*.yml", ".env.example", "Dockerfile", "deploy/**/*")
 _PORT = re.compile(r"(?:(?:127\.0\.0\.1|localhost|0\.0\.0\.0):|_PORT=|--port[ =])([1-9]\d{3,4})\b")
